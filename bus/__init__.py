@@ -1,0 +1,1 @@
+"""How messages travel: knows no actor."""

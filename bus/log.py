@@ -1,0 +1,152 @@
+"""The log: the only thing that is written. This is its port, and the log in memory that tests run on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from bus.envelope import Draft, Record
+from bus.errors import Conflict
+
+Sink = Callable[[list[Record], int], None]
+"""Takes what has come, and how many more are waiting behind it."""
+
+
+class Follower(Protocol):
+    """A reader that is being fed. It gets more when it says how much it has dealt with."""
+
+    def done(self, count: int) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """Append with a guard, read one entity, follow many. The sequence number of a record is its place."""
+
+    async def append(self, drafts: Sequence[Draft]) -> list[int]:
+        """Put all drafts on the log in order and say where. Conflict: the first refused one and all behind it are not there."""
+        ...
+
+    async def read(self, subject: str, after: int = 0) -> list[Record]:
+        """The records of one entity, oldest first."""
+        ...
+
+    async def last(self, pattern: str) -> Record | None:
+        """The newest record on any subject that fits the pattern."""
+        ...
+
+    async def head(self) -> int:
+        """The place of the newest record of all; 0 on an empty log."""
+        ...
+
+    async def follow(self, patterns: Sequence[str], after: int, sink: Sink, window: int = 2000) -> Follower:
+        """Feed the sink with every record behind `after`, in order, without gap or repeat, until closed."""
+        ...
+
+
+async def replay(
+    log: Log, patterns: Sequence[str] = ("evt.>",), after: int = 0, until: int | None = None, window: int = 20_000
+) -> AsyncIterator[list[Record]]:
+    """All records behind `after` up to `until` (by default, up to the head as it is now), in batches."""
+    end = await log.head() if until is None else until
+    last = await log.last(patterns[0]) if len(patterns) == 1 else None
+    if len(patterns) == 1:
+        end = min(end, last.seq if last else 0)
+    if after >= end:
+        return
+    batches: asyncio.Queue[tuple[list[Record], int]] = asyncio.Queue()
+    follower = await log.follow(patterns, after, lambda batch, waiting: batches.put_nowait((batch, waiting)), window)
+    try:
+        while True:
+            batch, waiting = await batches.get()
+            follower.done(len(batch))
+            inside = batch if batch[-1].seq <= end else [record for record in batch if record.seq <= end]
+            if inside:
+                yield inside
+            if batch[-1].seq >= end or waiting == 0:
+                return
+    finally:
+        await follower.close()
+
+
+def fits(pattern: str, subject: str) -> bool:
+    """Whether a subject is one of those that a pattern with `*` and `>` means."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for place, part in enumerate(wanted):
+        if part == ">":
+            return len(given) > place
+        if place >= len(given) or part not in ("*", given[place]):
+            return False
+    return len(wanted) == len(given)
+
+
+class MemoryLog:
+    """The same log in memory: what tests and simulations run on, held to the same contract."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._last: dict[str, int] = {}
+        self._followers: list[_MemoryFollower] = []
+
+    async def append(self, drafts: Sequence[Draft]) -> list[int]:
+        return self.append_now(drafts)
+
+    def append_now(self, drafts: Sequence[Draft]) -> list[int]:
+        """The same without waiting, for a simulation that has no loop."""
+        places: list[int] = []
+        for draft in drafts:
+            last = self._last.get(draft.subject, 0)
+            if draft.expect is not None and draft.expect != last:
+                raise Conflict(f"{draft.subject} is at {last}, not at {draft.expect}")
+            self._last[draft.subject] = len(self.records) + 1
+            self.records.append(Record(draft.subject, len(self.records) + 1, draft.body))
+            places.append(len(self.records))
+        for follower in self._followers:
+            follower.feed()
+        return places
+
+    async def read(self, subject: str, after: int = 0) -> list[Record]:
+        return self.read_now(subject, after)
+
+    def read_now(self, subject: str, after: int = 0) -> list[Record]:
+        """The same without waiting."""
+        return [record for record in self.records[after:] if record.subject == subject]
+
+    async def last(self, pattern: str) -> Record | None:
+        return next((record for record in reversed(self.records) if fits(pattern, record.subject)), None)
+
+    async def head(self) -> int:
+        return len(self.records)
+
+    async def follow(self, patterns: Sequence[str], after: int, sink: Sink, window: int = 2000) -> "_MemoryFollower":
+        follower = _MemoryFollower(self, patterns, after, sink, window)
+        self._followers.append(follower)
+        follower.feed()
+        return follower
+
+    def forget(self, follower: "_MemoryFollower") -> None:
+        self._followers.remove(follower)
+
+
+class _MemoryFollower:
+    def __init__(self, log: MemoryLog, patterns: Sequence[str], after: int, sink: Sink, window: int) -> None:
+        self._log, self._patterns, self._at, self._sink, self._credit = log, patterns, after, sink, window
+
+    def feed(self) -> None:
+        """Hand over what is there and what the reader has room for."""
+        fitting: list[Record] = []
+        for record in self._log.records[self._at :]:
+            if any(fits(pattern, record.subject) for pattern in self._patterns):
+                fitting.append(record)
+        batch, waiting = fitting[: self._credit], max(0, len(fitting) - self._credit)
+        if not batch:
+            return
+        self._credit -= len(batch)
+        self._at = batch[-1].seq
+        asyncio.get_running_loop().call_soon(self._sink, batch, waiting)
+
+    def done(self, count: int) -> None:
+        self._credit += count
+        self.feed()
+
+    async def close(self) -> None:
+        self._log.forget(self)

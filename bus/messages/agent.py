@@ -1,0 +1,42 @@
+"""An agent's queue: what it was given to do. The roster entity says who there is."""
+
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from bus.messages.base import Command, Event, Input, Pieces
+from bus.subjects import Token
+
+
+class RegisterAgent(Command):
+    """An agent that can take work has come up."""
+
+    agent: Token
+    role: Token
+    capacity: Annotated[int, Meta(ge=1, le=100_000)] = 1
+
+
+class AgentJoined(Event, frozen=True):
+    agent: str
+    role: str
+    capacity: int = 1
+
+
+class WorkAssigned(Event, frozen=True):
+    run: str
+    task: str
+    phase: str
+    role: str
+    text: str
+    attempt: int = 1
+    lease_s: float = 60
+    context: Pieces = field(default_factory=dict)
+    inputs: list[Input] = field(default_factory=list)
+
+
+class WorkRevoked(Event, frozen=True):
+    run: str
+    reason: str
+
+
+AgentEvent = AgentJoined | WorkAssigned | WorkRevoked

@@ -1,0 +1,117 @@
+"""The Guardian: orders to one pipeline, orders to everybody, and who has answered them."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from bus.messages.base import Command, Event, Pieces, Reason
+from bus.subjects import Token
+
+
+class PausePipeline(Command):
+    """Let the current phase finish, and start no other."""
+
+    pipeline_id: Token
+    reason: Reason = ""
+
+
+class ResumePipeline(Command):
+    """Go on with the next phase."""
+
+    pipeline_id: Token
+    reason: Reason = ""
+
+
+class OverridePipeline(Command):
+    """Put this into the context of every phase from the next one on."""
+
+    pipeline_id: Token
+    override: Annotated[Pieces, Meta(min_length=1)]
+    reason: Reason = ""
+
+
+class Freeze(Command):
+    """Let nobody start anything."""
+
+    reason: Reason = ""
+
+
+class Thaw(Command):
+    """End the freeze."""
+
+    reason: Reason = ""
+
+
+class JoinWatch(Command):
+    """An actor that must obey a freeze has come up."""
+
+    actor: Token
+
+
+class AcknowledgeFreeze(Command):
+    """An actor has seen the freeze and starts nothing any more."""
+
+    order: Token
+    actor: Token
+
+
+class PauseOrdered(Event, frozen=True):
+    pipeline: str
+    reason: str = ""
+
+
+class ResumeOrdered(Event, frozen=True):
+    pipeline: str
+    reason: str = ""
+
+
+class OverrideOrdered(Event, frozen=True):
+    pipeline: str
+    override: Pieces
+    reason: str = ""
+
+
+class ActorJoined(Event, frozen=True):
+    actor: str
+
+
+class FreezeOrdered(Event, frozen=True):
+    order: str
+    actors: list[str]
+    reason: str = ""
+
+
+class FreezeAcknowledged(Event, frozen=True):
+    order: str
+    actor: str
+
+
+class FreezeUnanswered(Event, frozen=True):
+    order: str
+    actors: list[str]
+
+
+class ThawOrdered(Event, frozen=True):
+    order: str
+    reason: str = ""
+
+
+class LetterBuried(Event, frozen=True):
+    """A message that nobody could deal with; it lies in the stream DEAD."""
+
+    stream: str
+    seq: int
+    reason: str
+
+
+GuardianEvent = (
+    PauseOrdered
+    | ResumeOrdered
+    | OverrideOrdered
+    | ActorJoined
+    | FreezeOrdered
+    | FreezeAcknowledged
+    | FreezeUnanswered
+    | ThawOrdered
+    | LetterBuried
+)

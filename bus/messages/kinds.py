@@ -1,0 +1,74 @@
+"""The table of everything that can be said: which events a kind has, which commands an actor takes."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from bus.envelope import COMMAND_MAX_BYTES, Commit, Record
+from bus.errors import Broken, Invalid
+from bus.messages import agent, guardian, run, slots, task
+from bus.messages.base import Command
+
+EVENTS_OF: dict[str, Any] = {
+    "task": task.TaskEvent,
+    "slots": slots.SlotsEvent,
+    "agent": agent.AgentEvent,
+    "run": run.RunEvent,
+    "guardian": guardian.GuardianEvent,
+}
+
+COMMANDS_OF: dict[str, dict[str, type[Command]]] = {
+    "orchestrator": {
+        "submit_task": task.SubmitTask,
+        "cancel_task": task.CancelTask,
+        "reset_task": task.ResetTask,
+        "resize_slots": slots.ResizeSlots,
+        "register_agent": agent.RegisterAgent,
+    },
+    "guardian": {
+        "pause_pipeline": guardian.PausePipeline,
+        "resume_pipeline": guardian.ResumePipeline,
+        "override_pipeline": guardian.OverridePipeline,
+        "freeze": guardian.Freeze,
+        "thaw": guardian.Thaw,
+        "join_watch": guardian.JoinWatch,
+        "acknowledge_freeze": guardian.AcknowledgeFreeze,
+    },
+}
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+@cache
+def _commits_of(kind: str) -> msgspec.json.Decoder[Commit[Any]]:
+    if kind not in EVENTS_OF:
+        raise Broken(f"kind {kind!r} is unknown to this version", "Upgrade Witan: the log is newer than the program.")
+    return msgspec.json.Decoder(Commit[EVENTS_OF[kind]])
+
+
+@cache
+def _decoder_of(command: type[Command]) -> msgspec.json.Decoder[Command]:
+    return msgspec.json.Decoder(command)
+
+
+def read_commit(record: Record) -> Commit[Any]:
+    """The commit that a record of the log holds."""
+    try:
+        return _commits_of(record.subject.split(".", 2)[1]).decode(record.body)
+    except _UNREADABLE as error:
+        raise Broken(f"{record.subject} at {record.seq} cannot be read: {error}") from error
+
+
+def read_command(actor: str, name: str, body: bytes) -> Command:
+    """The command that a message's body holds."""
+    known = COMMANDS_OF.get(actor, {})
+    if name not in known:
+        raise Invalid(f"{actor} has no command {name!r}", f"Known: {', '.join(known) or 'none; the actors are ' + ', '.join(COMMANDS_OF)}.")
+    if len(body) > COMMAND_MAX_BYTES:
+        raise Invalid(f"a body of {len(body)} bytes is over the limit of {COMMAND_MAX_BYTES}", "Send less.")
+    try:
+        return _decoder_of(known[name]).decode(body or b"{}")
+    except _UNREADABLE as error:
+        fields = ", ".join(field.name for field in msgspec.structs.fields(known[name]))
+        raise Invalid(f"{actor}.{name}: {error}", f"Send a JSON object with: {fields}.") from error
