@@ -23,7 +23,7 @@ class Log(Protocol):
     """Append with a guard, read one entity, follow many. The sequence number of a record is its place."""
 
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
-        """Put all drafts on the log in order and say where. Conflict: the first refused one and all behind it are not there."""
+        """Put all drafts on the log in order and say where. On Conflict the refused draft is not on the log."""
         ...
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:

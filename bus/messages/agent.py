@@ -8,7 +8,7 @@ from bus.messages.base import Command, Event, Input, Pieces
 from bus.subjects import Token
 
 
-class RegisterAgent(Command):
+class RegisterAgent(Command, frozen=True):
     """An agent that can take work has come up."""
 
     agent: Token

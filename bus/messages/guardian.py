@@ -8,21 +8,21 @@ from bus.messages.base import Command, Event, Pieces, Reason
 from bus.subjects import Token
 
 
-class PausePipeline(Command):
+class PausePipeline(Command, frozen=True):
     """Let the current phase finish, and start no other."""
 
     pipeline_id: Token
     reason: Reason = ""
 
 
-class ResumePipeline(Command):
+class ResumePipeline(Command, frozen=True):
     """Go on with the next phase."""
 
     pipeline_id: Token
     reason: Reason = ""
 
 
-class OverridePipeline(Command):
+class OverridePipeline(Command, frozen=True):
     """Put this into the context of every phase from the next one on."""
 
     pipeline_id: Token
@@ -30,25 +30,25 @@ class OverridePipeline(Command):
     reason: Reason = ""
 
 
-class Freeze(Command):
+class Freeze(Command, frozen=True):
     """Let nobody start anything."""
 
     reason: Reason = ""
 
 
-class Thaw(Command):
+class Thaw(Command, frozen=True):
     """End the freeze."""
 
     reason: Reason = ""
 
 
-class JoinWatch(Command):
+class JoinWatch(Command, frozen=True):
     """An actor that must obey a freeze has come up."""
 
     actor: Token
 
 
-class AcknowledgeFreeze(Command):
+class AcknowledgeFreeze(Command, frozen=True):
     """An actor has seen the freeze and starts nothing any more."""
 
     order: Token

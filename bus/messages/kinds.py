@@ -44,7 +44,7 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 def _commits_of(kind: str) -> msgspec.json.Decoder[Commit[Any]]:
     if kind not in EVENTS_OF:
         raise Broken(f"kind {kind!r} is unknown to this version", "Upgrade Witan: the log is newer than the program.")
-    return msgspec.json.Decoder(Commit[EVENTS_OF[kind]])
+    return msgspec.json.Decoder(Commit.__class_getitem__(EVENTS_OF[kind]))
 
 
 @cache
@@ -64,9 +64,9 @@ def read_command(actor: str, name: str, body: bytes) -> Command:
     """The command that a message's body holds."""
     known = COMMANDS_OF.get(actor, {})
     if name not in known:
-        raise Invalid(f"{actor} has no command {name!r}", f"Known: {', '.join(known) or 'none; the actors are ' + ', '.join(COMMANDS_OF)}.")
+        raise Invalid(f"{actor} has no command {name!r}", f"{actor} takes: {', '.join(known)}.")
     if len(body) > COMMAND_MAX_BYTES:
-        raise Invalid(f"a body of {len(body)} bytes is over the limit of {COMMAND_MAX_BYTES}", "Send less.")
+        raise Invalid(f"{len(body)} bytes are over the limit of {COMMAND_MAX_BYTES}", "Send less.")
     try:
         return _decoder_of(known[name]).decode(body or b"{}")
     except _UNREADABLE as error:

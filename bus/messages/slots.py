@@ -7,7 +7,7 @@ from msgspec import Meta
 from bus.messages.base import Command, Event
 
 
-class ResizeSlots(Command):
+class ResizeSlots(Command, frozen=True):
     """Let this many pipelines run at once."""
 
     limit: Annotated[int, Meta(ge=1, le=100_000)]

@@ -10,7 +10,7 @@ from bus.subjects import Token
 Text = Annotated[str, Meta(min_length=1, max_length=20_000)]
 
 
-class SubmitTask(Command):
+class SubmitTask(Command, frozen=True):
     """Build this. `phases` picks some of the workflow's phases; `context` goes to every agent."""
 
     task: Text
@@ -20,14 +20,14 @@ class SubmitTask(Command):
     context: Pieces = field(default_factory=dict)
 
 
-class CancelTask(Command):
+class CancelTask(Command, frozen=True):
     """Stop working on this task."""
 
     task_id: Token
     reason: Reason = ""
 
 
-class ResetTask(Command):
+class ResetTask(Command, frozen=True):
     """Take the current phase of a stuck or failed task up again with a fresh agent."""
 
     task_id: Token

@@ -1,0 +1,108 @@
+"""Large texts, kept once under their sha256 in the object store's own layout; the log carries the reference.
+
+The client's own `get` is quadratic in the number of chunks, so reading is done here with one batch read.
+"""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from base64 import urlsafe_b64encode
+from typing import Any
+
+from bus.connection import Connection, headers
+from bus.errors import Broken, Missing, Unavailable
+from bus.subjects import ARTIFACTS
+
+INLINE_MAX_BYTES = 32 * 1024
+CHUNK_BYTES = 128 * 1024
+_STREAM = f"OBJ_{ARTIFACTS}"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _meta_subject(digest: str) -> str:
+    return f"$O.{ARTIFACTS}.M.{urlsafe_b64encode(digest.encode()).decode()}"
+
+
+class Blobs:
+    """put and get by content."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def put(self, content: bytes) -> str:
+        """Keep it, unless it is there; answer its name."""
+        digest = sha256(content)
+        if await self.has(digest):
+            return digest
+        upload = secrets.token_hex(11)  # what a broken upload left behind is never read
+        chunks = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
+        for chunk in chunks:
+            await self._store(f"$O.{ARTIFACTS}.C.{upload}", chunk, None)
+        told = {
+            "name": digest,
+            "bucket": ARTIFACTS,
+            "nuid": upload,
+            "size": len(content),
+            "chunks": len(chunks),
+            "digest": "SHA-256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).decode(),
+            "options": {"max_chunk_size": CHUNK_BYTES},
+        }
+        await self._store(_meta_subject(digest), json.dumps(told).encode(), headers(Nats_Rollup="sub"))
+        return digest
+
+    async def has(self, digest: str) -> bool:
+        return await self._told(digest) is not None
+
+    async def get(self, digest: str) -> bytes:
+        """The content, checked against its name."""
+        told = await self._told(digest)
+        if told is None:
+            raise Missing(f"no artifact has the sha256 {digest}", "List them with `witan query artifacts`.")
+        content = await self._chunks(told["nuid"], told["chunks"])
+        if sha256(content) != digest:
+            raise Broken(f"the artifact {digest} is damaged")
+        return content
+
+    async def _told(self, digest: str) -> dict[str, Any] | None:
+        reply = await self._connection.request(f"$JS.API.DIRECT.GET.{_STREAM}.{_meta_subject(digest)}")
+        if reply.status == "404":
+            return None
+        if reply.status:
+            raise Unavailable(f"the artifact store answered {reply.status}")
+        told: dict[str, Any] = json.loads(reply.body)
+        return told
+
+    async def _chunks(self, upload: str, count: int) -> bytes:
+        """All chunks by one request."""
+        if count == 0:
+            return b""
+        parts: list[bytes] = []
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def receive(_: bytes, __: bytes, block: bytes | None, body: bytes) -> None:
+            if block is not None and block[8:9] == b" ":
+                if not ended.done():
+                    ended.set_result(None)
+            else:
+                parts.append(body)
+
+        inbox = self._connection.inbox(receive)
+        wish = {"seq": 1, "next_by_subj": f"$O.{ARTIFACTS}.C.{upload}", "batch": count}
+        self._connection.publish(f"$JS.API.DIRECT.GET.{_STREAM}".encode(), json.dumps(wish).encode(), inbox)
+        try:
+            async with asyncio.timeout(30):
+                await ended
+        except TimeoutError:
+            raise Unavailable("the artifact store did not answer") from None
+        finally:
+            self._connection.drop_inbox(inbox)
+        return b"".join(parts)
+
+    async def _store(self, subject: str, body: bytes, block: bytes | None) -> None:
+        reply = await self._connection.request(subject, body, block, timeout_s=10)
+        if reply.status or b'"error"' in reply.body:
+            raise Unavailable(f"the artifact store did not take a chunk: {reply.body.decode(errors='replace')[:200]}")

@@ -1,0 +1,62 @@
+"""The bridge between the actors' threads and the one thread on which the loop runs.
+
+A call from a thread costs a deque append; the loop is woken once for all calls that wait.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Bridge:
+    """An asyncio loop on a thread of its own."""
+
+    def __init__(self, name: str = "witan-loop") -> None:
+        self.loop = asyncio.new_event_loop()
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._armed = False
+        self._thread = threading.Thread(target=self._turn, name=name, daemon=True)
+        self._thread.start()
+
+    def post(self, call: Callable[..., object], *args: Any) -> None:
+        """Run `call` on the loop soon; in order, from any thread."""
+        self._calls.append((call, args))
+        if not self._armed:
+            self._armed = True
+            self.loop.call_soon_threadsafe(self._drain)
+
+    def run(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
+        """Run `work` on the loop and wait for it here. Not for the loop's own thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
+
+    def close(self) -> None:
+        """Stop the loop; what still runs on it is cancelled."""
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join()
+
+    def _drain(self) -> None:
+        self._armed = False
+        calls = self._calls
+        while calls:
+            call, args = calls.popleft()
+            try:
+                call(*args)
+            except Exception as error:
+                self.loop.call_exception_handler({"message": f"{call} failed", "exception": error})
+
+    def _turn(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            tasks = asyncio.all_tasks(self.loop)
+            for task in tasks:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            self.loop.close()

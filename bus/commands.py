@@ -1,0 +1,130 @@
+"""Durable commands with a business answer.
+
+A command is stored by the stream, which answers nobody, so a bare publish is kept even while Witan is down. Beside it
+a plain subscription sees the same message with the caller's reply subject. Only the stored message is executed; its
+answer goes to the caller whose message it was, matched by subject, body and id.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+import msgspec
+
+from bus.connection import Connection, header
+from bus.errors import Invalid, Unavailable
+from bus.follow import Letter, WorkQueue
+from bus.messages.kinds import COMMANDS_OF
+from bus.subjects import COMMANDS, token
+
+LATE_S = 0.02
+"""How long an answer waits for a caller whose message is behind the stored one."""
+REPEAT_S = 0.5
+"""After this long a request whose stored twin never came is taken for a repeat that the stream has dropped."""
+REMEMBERED = 4096
+
+_Key = tuple[bytes, bytes, str]
+
+
+def command_id(letter: Letter) -> str:
+    """The id that the sender gave in the header, or one that is the same at every redelivery."""
+    return header(letter.headers, b"Nats-Msg-Id") or f"{letter.stored_ns:x}-{letter.seq}"
+
+
+class CommandDesk:
+    """Takes one actor's commands in and gives the answers out."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        actor: str,
+        sink: Callable[[list[Letter], int], None],
+        repeat: Callable[[Letter], None],
+    ) -> None:
+        self._connection, self._repeat = connection, repeat
+        self._patterns = [f"cmd.{actor}.>"] + (["guardian.>"] if actor == "guardian" else [])
+        self.queue = WorkQueue(connection, COMMANDS, actor, self._patterns, sink)
+        self._callers: dict[_Key, deque[bytes]] = {}
+        self._answered: OrderedDict[str, bytes] = OrderedDict()
+        self._loop = asyncio.get_running_loop()
+
+    async def open(self) -> None:
+        for pattern in self._patterns:
+            await self._connection.subscribe(pattern, self._heard)
+        await self.queue.open()
+
+    def answer(self, letter: Letter, answer: bytes) -> None:
+        """Tell the caller, if there is one."""
+        key = _key(letter)
+        if key[2]:
+            self._answered[key[2]] = answer
+            while len(self._answered) > REMEMBERED:
+                self._answered.popitem(last=False)
+        if not self._tell(key, answer):
+            self._loop.call_later(LATE_S, self._tell, key, answer)
+
+    def _tell(self, key: _Key, answer: bytes) -> bool:
+        callers = self._callers.get(key)
+        if not callers:
+            return False
+        reply = callers.popleft()
+        if not callers:
+            del self._callers[key]
+        try:
+            self._connection.publish(reply, answer)
+        except Unavailable:
+            pass  # the caller's request has failed with the same connection; a repeat with the id gets this answer
+        return True
+
+    def _heard(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
+        if not reply:
+            return
+        id = header(block, b"Nats-Msg-Id")
+        if id in self._answered:
+            self._connection.publish(reply, self._answered[id])
+            return
+        key = (subject, body, id)
+        self._callers.setdefault(key, deque()).append(reply)
+        if id:
+            self._loop.call_later(REPEAT_S, self._still_there, key, reply, block)
+
+    def _still_there(self, key: _Key, reply: bytes, block: bytes | None) -> None:
+        """The stream drops a repeated id, so no stored twin comes: ask the actor, who remembers what it did."""
+        if reply in self._callers.get(key, ()):
+            self._repeat(Letter(key[0].decode(errors="replace"), 0, key[1], block, b""))
+
+
+def _key(letter: Letter) -> _Key:
+    return letter.subject.encode(), letter.body, header(letter.headers, b"Nats-Msg-Id")
+
+
+async def answer_strangers(connection: Connection) -> None:
+    """Refuse what is addressed to an actor that does not exist, and keep it among the dead."""
+
+    def heard(subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
+        actor = subject.split(b".")[1].decode(errors="replace")
+        if actor in COMMANDS_OF:
+            return
+        error = Invalid(f"there is no actor {actor[:80]!r}", f"The actors are: {', '.join(COMMANDS_OF)}.")
+        connection.publish(b"dead.unknown_actor", body[:65536])
+        if reply:
+            connection.publish(reply, msgspec.json.encode(error.answer()))
+
+    await connection.subscribe("cmd.>", heard)
+
+
+async def request(
+    connection: Connection, actor: str, command: str, body: bytes, id: str, timeout_s: float = 5.0
+) -> dict[str, object]:
+    """Send a command and wait for its business answer."""
+    subject = f"cmd.{token(actor)}.{token(command)}"
+    block = f"NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n".encode()
+    reply = await connection.request(subject, body, block, timeout_s)
+    if reply.status == "503":
+        raise Unavailable(
+            "Witan is not running on this server; the command is stored and will be executed when it comes up",
+            "Start it with `witan up`.",
+        )
+    answer: dict[str, object] = msgspec.json.decode(reply.body)
+    return answer
+

@@ -1,0 +1,251 @@
+"""One connection to a NATS server: four fast verbs grafted onto the plain client.
+
+The client keeps what it does well: connect, TLS, authentication, reconnect, subscriptions. But the plain client spends most of its time on the hot path in regular expressions, a queue and a task for each
+subscription. Here a message goes from the socket to a plain function, and publishes of one turn of the loop leave
+in one write. A publish without a connection is refused at once: nothing is sent later behind the caller's back.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.protocol.parser import Parser
+
+from bus.errors import Unavailable
+
+Receive = Callable[[bytes, bytes, bytes | None, bytes], None]
+"""subject, reply subject, header block or None, body."""
+
+
+class Reply(NamedTuple):
+    headers: bytes | None
+    body: bytes
+
+    @property
+    def status(self) -> str:
+        """The status that the server put into the header block: `503` means that nobody listens."""
+        return self.headers[9:12].decode() if self.headers and self.headers[8:9] == b" " else ""
+
+
+def headers(**fields: str) -> bytes:
+    """A header block; `_` in a name stands for `-`, and a field without text is left out."""
+    lines = [f"{name.replace('_', '-')}: {text}\r\n" for name, text in fields.items() if text != ""]
+    return ("NATS/1.0\r\n" + "".join(lines) + "\r\n").encode()
+
+
+def header(block: bytes | None, name: bytes) -> str:
+    """One field of a header block, or nothing."""
+    if block is None:
+        return ""
+    start = block.find(b"\r\n" + name + b":")
+    if start < 0:
+        return ""
+    start += len(name) + 3
+    return block[start : block.index(b"\r\n", start)].decode(errors="replace").strip()
+
+
+class _FastParser(Parser):
+    """Messages by hand; PING, PONG, INFO, +OK and -ERR by the original."""
+
+    def __init__(self, nc: Client, receivers: dict[bytes, Receive], rest: bytes) -> None:
+        self._receivers = receivers
+        super().__init__(nc)
+        self._rest = rest
+
+    def reset(self) -> None:
+        self._rest = b""
+        super().reset()
+
+    async def parse(self, data: bytes = b"") -> None:
+        if self._rest:
+            data = self._rest + data
+        place, size = 0, len(data)
+        find, receivers = data.find, self._receivers
+        while place < size:
+            line_end = find(b"\r\n", place)
+            if line_end < 0:
+                break
+            first = data[place]
+            if first != 77 and first != 72:  # neither MSG nor HMSG
+                self.buf = bytearray(data[place : line_end + 2])
+                place = line_end + 2
+                await Parser.parse(self, b"")
+                continue
+            with_headers = first == 72
+            words = data[place + (5 if with_headers else 4) : line_end].split(b" ")
+            begin = line_end + 2
+            end = begin + int(words[-1])
+            if end + 2 > size:
+                break
+            reply = words[2] if len(words) == (5 if with_headers else 4) else b""
+            body = begin + int(words[-2]) if with_headers else begin
+            block = data[begin:body] if with_headers else None
+            receive = receivers.get(words[1])
+            if receive is not None:
+                receive(words[0], reply, block, data[body:end])
+            else:
+                await self.nc._process_msg(int(words[1]), words[0], reply, data[body:end], block)
+            place = end + 2
+        self._rest = data[place:] if place < size else b""
+
+
+async def _never(_: Any) -> None:
+    """The plain client wants a callback; the parser above never calls it."""
+
+
+class Connection:
+    """publish, request, subscribe, inbox. All of it belongs to the loop's thread."""
+
+    def __init__(self, nc: Client) -> None:
+        self.nc = nc
+        self.on_reconnect: list[Callable[[], None]] = []
+        self.on_disconnect: list[Callable[[], None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._receivers: dict[bytes, Receive] = {}
+        self._out: list[bytes] = []
+        self._prefix = b"_WITAN.%b." % secrets.token_hex(8).encode()
+        self._count = 0
+        self._asked: dict[bytes, asyncio.Future[Reply]] = {}
+        self._inboxes: dict[bytes, Receive] = {}
+
+    @property
+    def connected(self) -> bool:
+        return bool(self.nc.is_connected)
+
+    def publish(self, subject: bytes, body: bytes = b"", reply: bytes = b"", block: bytes | None = None) -> None:
+        """Send, and do not wait. The order of publishes is the order on the wire."""
+        if not self.nc.is_connected:
+            raise Unavailable("not connected to the NATS server")
+        if block is None:
+            self._out.append(b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(body), body))
+        else:
+            size = len(block)
+            self._out.append(b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject, reply, size, size + len(body), block, body))
+        if len(self._out) == 1:
+            self._loop.call_soon(self._flush)
+
+    def ask(self, subject: bytes, body: bytes = b"", block: bytes | None = None) -> asyncio.Future[Reply]:
+        """Send, and get a future of the reply; it fails when the connection does. It never times out by itself."""
+        self._count += 1
+        key = b"%d" % self._count
+        self.publish(subject, body, self._prefix + key, block)
+        future = self._asked[key] = self._loop.create_future()
+        return future
+
+    async def request(
+        self, subject: str, body: bytes = b"", block: bytes | None = None, timeout_s: float = 5.0
+    ) -> Reply:
+        """Send, and wait for the reply."""
+        key = b"%d" % (self._count + 1)
+        future = self.ask(subject.encode(), body, block)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            raise Unavailable(f"no answer on {subject} within {timeout_s:g} s") from None
+        finally:
+            self._asked.pop(key, None)
+
+    def inbox(self, receive: Receive) -> bytes:
+        """A reply subject of one's own, for requests that have many answers."""
+        self._count += 1
+        key = b"%d" % self._count
+        self._inboxes[key] = receive
+        return self._prefix + key
+
+    def drop_inbox(self, inbox: bytes) -> None:
+        self._inboxes.pop(inbox[len(self._prefix) :], None)
+
+    async def subscribe(self, subject: str, receive: Receive, queue: str = "") -> Any:
+        """Call `receive` for each message, from the loop; the answer has `unsubscribe()`."""
+        subscription = await self.nc.subscribe(subject, queue=queue, cb=_never)
+        self._receivers[b"%d" % subscription._id] = receive
+        return subscription
+
+    async def close(self) -> None:
+        """Send what waits, and go."""
+        self._flush()
+        with contextlib.suppress(NatsError, OSError, TimeoutError):
+            await asyncio.wait_for(self.nc.close(), 5)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self.nc.is_connected and self.nc._transport is not None:
+            self.nc._transport.writelines(out)
+
+    def _receive(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
+        key = subject[len(self._prefix) :]
+        future = self._asked.pop(key, None)
+        if future is not None:
+            if not future.done():
+                future.set_result(Reply(block, body))
+            return
+        receive = self._inboxes.get(key)
+        if receive is not None:
+            receive(subject, reply, block, body)
+
+    async def _graft(self) -> None:
+        rest = bytes(self.nc._ps.buf)
+        self.nc._ps = _FastParser(self.nc, self._receivers, rest)
+        await self.subscribe((self._prefix + b">").decode(), self._receive)
+
+    async def _lost(self) -> None:
+        asked, self._asked = self._asked, {}
+        self._out = []
+        for future in asked.values():
+            if not future.done():
+                future.set_exception(Unavailable("the connection to the NATS server broke"))
+                future.exception()
+        for call in self.on_disconnect:
+            call()
+
+    async def _back(self) -> None:
+        for call in self.on_reconnect:
+            call()
+
+
+async def _quiet(_: Exception) -> None:
+    """Errors of single attempts are not news: the state of the connection is."""
+
+
+async def connect(url: str, name: str = "witan", timeout_s: float = 5.0) -> Connection:
+    """Connect, and stay connected for as long as it takes."""
+    holder: list[Connection] = []
+
+    async def lost() -> None:
+        for connection in holder:
+            await connection._lost()
+
+    async def back() -> None:
+        for connection in holder:
+            await connection._back()
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            nc = await nats.connect(
+                url,
+                name=name,
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.1,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                pending_size=-1,
+                error_cb=_quiet,
+                disconnected_cb=lost,
+                reconnected_cb=back,
+            )
+    except (NatsError, OSError, TimeoutError) as error:
+        where = url.rsplit("@", 1)[-1]
+        raise Unavailable(
+            f"no NATS server answers at {where}: {error}", "Start Witan with `witan up`, or check --nats."
+        ) from error
+    connection = Connection(nc)
+    holder.append(connection)
+    await connection._graft()
+    return connection

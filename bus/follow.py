@@ -1,0 +1,267 @@
+"""Readers of a stream: pull consumers that are made anew where they stopped, so that nothing is missed.
+
+A gap in the consumer's count, a lost connection and a lost consumer all have the same remedy: a new consumer.
+Consumers live in the server's memory: a follower knows its own place, and a work queue keeps what is not done.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from bus.connection import Connection, header
+from bus.envelope import Record
+from bus.errors import Unavailable, WitanError
+from bus.log import Sink
+
+PULL_S = 60
+"""How long a pull waits at the server; an idle reader sends one small message in that time."""
+SILENCE_S = 15
+"""The server's heartbeat for an open pull; after two missed ones the consumer is made anew."""
+
+T = TypeVar("T")
+
+
+class Puller(Generic[T]):
+    """Hands batches to a sink on the loop; one batch is all that came in one turn of the loop."""
+
+    def __init__(
+        self, connection: Connection, stream: str, patterns: Sequence[str], sink: Callable[[list[T], int], None]
+    ) -> None:
+        self._connection, self._stream, self._patterns, self._sink = connection, stream, list(patterns), sink
+        self._window = self._credit = 2000
+        self._asked = self._count = self._waiting = 0
+        self._batch: list[T] = []
+        self._name = ""
+        self._inbox = b""
+        self._watch: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+
+    def _wanted(self) -> dict[str, Any]:
+        """The consumer's name and settings."""
+        raise NotImplementedError
+
+    def _item(self, subject: str, seq: int, reply: bytes, block: bytes | None, body: bytes) -> T | None:
+        """What the sink gets for a message, or nothing."""
+        raise NotImplementedError
+
+    def _handed_over(self, batch: list[T]) -> None:
+        """The sink is about to get this batch."""
+
+    async def open(self) -> None:
+        """Make the consumer and ask for the first records."""
+        self._connection.on_reconnect.append(self.renew)
+        await self._make()
+
+    def done(self, count: int) -> None:
+        """The reader has dealt with so many and has room for as many more."""
+        self._credit += count
+        self._ask()
+
+    async def close(self) -> None:
+        self._closed = True
+        if self.renew in self._connection.on_reconnect:
+            self._connection.on_reconnect.remove(self.renew)
+        if self._watch:
+            self._watch.cancel()
+        if self._renewal:
+            self._renewal.cancel()
+        self._connection.drop_inbox(self._inbox)
+        if self._connection.connected and self._name:
+            self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}".encode())
+
+    def renew(self) -> None:
+        """Begin again behind the last record that was handed over."""
+        if self._closed or (self._renewal and not self._renewal.done()):
+            return
+        self._batch = []
+        self._name = ""
+        self._renewal = self._loop.create_task(self._renew_until_it_works())
+
+    async def _renew_until_it_works(self) -> None:
+        while not self._closed:
+            try:
+                await self._make()
+                return
+            except WitanError:
+                await asyncio.sleep(0.2)
+
+    async def _make(self) -> None:
+        self._connection.drop_inbox(self._inbox)
+        self._inbox = self._connection.inbox(self._receive)
+        self._count, self._asked = 0, 0
+        config = {
+            "filter_subjects": self._patterns,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": 5 * PULL_S * 10**9,
+            **self._wanted(),
+        }
+        name = str(config["name"])
+        if config["ack_policy"] != "none":
+            await self._connection.request(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}", timeout_s=10)
+        wish = json.dumps({"stream_name": self._stream, "config": config}).encode()
+        reply = await self._connection.request(f"$JS.API.CONSUMER.CREATE.{self._stream}.{name}", wish, timeout_s=10)
+        error = {"description": f"status {reply.status}"} if reply.status else json.loads(reply.body).get("error")
+        if error:
+            raise Unavailable(f"no reader on {self._stream}: {error.get('description')}", "Run `witan doctor`.")
+        self._name = name
+        self._ask()
+
+    def _ask(self) -> None:
+        """Keep the server's leave to send near the reader's room, but do not write for every record."""
+        room = self._credit - len(self._batch) - self._asked
+        if self._closed or not self._name or self._asked > self._window // 2 or room < max(1, self._window // 4):
+            return
+        wish = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (room, PULL_S * 10**9, SILENCE_S * 10**9)
+        try:
+            self._connection.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}".encode(), wish, self._inbox
+            )
+        except Unavailable:
+            return
+        self._asked += room
+        self._listen()
+
+    def _listen(self) -> None:
+        """Expect a sign of life before long."""
+        if self._watch:
+            self._watch.cancel()
+        self._watch = self._loop.call_later(2.5 * SILENCE_S, self.renew)
+
+    def _receive(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
+        if not reply.startswith(b"$JS.ACK."):
+            self._told(block)
+            return
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>
+        words = reply.split(b".")
+        self._count += 1
+        if int(words[6]) != self._count or not self._name:
+            self.renew()
+            return
+        self._asked -= 1
+        self._waiting = int(words[8])
+        item = self._item(subject.decode(errors="replace"), int(words[5]), reply, block, body)
+        if item is None:
+            return
+        self._batch.append(item)
+        if len(self._batch) == 1:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        batch, self._batch = self._batch, []
+        if self._closed or not batch:
+            return
+        self._handed_over(batch)
+        self._credit -= len(batch)
+        self._sink(batch, self._waiting)
+        self._ask()
+
+    def _told(self, block: bytes | None) -> None:
+        """A status: a heartbeat, the end of a pull with how much of it is left, or the end of the consumer."""
+        status = block[9:12] if block else b""
+        if status == b"100":
+            self._listen()
+        elif status == b"408":
+            self._asked = max(0, self._asked - int(header(block, b"Nats-Pending-Messages") or self._asked))
+            self._ask()
+        elif status in (b"409", b"404", b"503"):
+            self.renew()
+
+
+class JetStreamFollower(Puller[Record]):
+    """Every record behind a place, in order; nobody acknowledges, the reader knows its own place."""
+
+    def __init__(
+        self, connection: Connection, stream: str, patterns: Sequence[str], after: int, sink: Sink, window: int
+    ) -> None:
+        super().__init__(connection, stream, patterns, sink)
+        self._window = self._credit = window
+        self._at = after
+
+    def _wanted(self) -> dict[str, Any]:
+        return {
+            "name": f"follow-{secrets.token_hex(6)}",
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._at + 1,
+            "ack_policy": "none",
+        }
+
+    def _item(self, subject: str, seq: int, reply: bytes, block: bytes | None, body: bytes) -> Record:
+        return Record(subject, seq, body)
+
+    def _handed_over(self, batch: list[Record]) -> None:
+        self._at = batch[-1].seq
+
+
+class Letter(NamedTuple):
+    """One message of a work queue, to be acknowledged when its consequences are on the log."""
+
+    subject: str
+    seq: int
+    body: bytes
+    headers: bytes | None
+    ack: bytes
+
+    @property
+    def stored_ns(self) -> int:
+        """When the server stored it: with the place it makes an id that survives every redelivery."""
+        return int(self.ack.split(b".")[7])
+
+
+class WorkQueue(Puller[Letter]):
+    """The letters of one actor; what was handed over and not acknowledged is not handed over again."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        name: str,
+        patterns: Sequence[str],
+        sink: Callable[[list[Letter], int], None],
+    ) -> None:
+        super().__init__(connection, stream, patterns, sink)
+        self._consumer = name
+        self._open: dict[int, bool] = {}
+        self._seen = 0
+
+    def _wanted(self) -> dict[str, Any]:
+        return {
+            "name": self._consumer,
+            "durable_name": self._consumer,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": 3600 * 10**9,
+            "max_ack_pending": 100_000,
+        }
+
+    def _item(self, subject: str, seq: int, reply: bytes, block: bytes | None, body: bytes) -> Letter | None:
+        if seq <= self._seen:
+            if seq not in self._open:  # dealt with; the server has forgotten the acknowledgement
+                self._connection.publish(reply, b"+ACK")
+            return None
+        return Letter(subject, seq, body, block, reply)
+
+    def _handed_over(self, batch: list[Letter]) -> None:
+        self._seen = batch[-1].seq
+        self._open.update((letter.seq, True) for letter in batch)
+
+    def forget(self) -> None:
+        """Hand everything over again that is not acknowledged: its reader has lost it."""
+        self._open.clear()
+        self._seen = 0
+        self._credit = self._window
+        self.renew()
+
+    def ack(self, letter: Letter, word: bytes = b"+ACK") -> None:
+        """Done with it; `+TERM why` puts it among the dead."""
+        self._open.pop(letter.seq, None)
+        self._credit += 1
+        try:
+            self._connection.publish(letter.ack, word)
+        except Unavailable:
+            return  # it comes again after the reconnect and is acknowledged then
+        self._ask()
