@@ -1,0 +1,48 @@
+"""The command `witan`: a list of verbs, each loaded when it is typed, and one place that turns errors into exit codes."""
+
+import sys
+
+from cli.lazy import Verbs
+
+VERBS = {
+    "submit": ("cli.verbs.submit", "Say what to build."),
+    "status": ("cli.verbs.status", "The board: every task, or one."),
+    "watch": ("cli.verbs.watch", "See a task, or everything, as it happens."),
+    "show": ("cli.verbs.show", "All that is known about one task."),
+    "cancel": ("cli.verbs.cancel", "Stop working on a task."),
+    "reset": ("cli.verbs.reset", "Take a stuck or failed task up again."),
+    "guardian": ("cli.verbs.guardian", "Pause, resume, override, freeze, thaw."),
+    "query": ("cli.verbs.query", "Ask a view; --list documents them all."),
+    "sql": ("cli.verbs.sql", "Ask your own question of a snapshot."),
+    "log": ("cli.verbs.log", "Read, verify and export the log."),
+    "as-of": ("cli.verbs.as_of", "A view as it was at a place or a time."),
+    "rebuild": ("cli.verbs.rebuild", "Make the tables anew from the log."),
+    "up": ("cli.verbs.up", "Start Witan in this folder."),
+    "down": ("cli.verbs.down", "Stop it."),
+    "demo": ("cli.verbs.demo", "See a scripted team at work in a minute."),
+    "doctor": ("cli.verbs.doctor", "Find out what is wrong, and what to type."),
+    "config": ("cli.verbs.config", "What is configured, and where that is written."),
+    "completion": ("cli.verbs.completion", "The completion script of a shell."),
+}
+
+cli = Verbs(
+    "witan",
+    VERBS,
+    help="""An AI development team, run from one immutable log.
+
+    Data goes to stdout: a table on a terminal, JSON lines in a pipe, or as --json or --csv says. Everything else goes
+    to stderr. A task's ID may be cut short while it stays unambiguous.
+
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 environment, 4 blocked by the budget, 5 waits for a person,
+    124 no answer in time, 130 interrupted.
+    """,
+)
+
+
+def main() -> None:
+    """The console script."""
+    cli.main(sys.argv[1:], prog_name="witan")
+
+
+if __name__ == "__main__":
+    main()

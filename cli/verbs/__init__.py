@@ -1,0 +1,1 @@
+"""One verb, one file; each is loaded when it is typed."""
