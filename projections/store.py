@@ -1,0 +1,334 @@
+"""The DuckDB file: one connection writes it, every question opens a cursor of its own."""
+
+import contextlib
+import datetime
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from bus.envelope import Record
+from bus.errors import Invalid, Missing, Unavailable
+from projections.statements import SAY, SCHEMA, TABLES, VIEWS, View
+
+MEMORY = "160MB"
+CHUNK_BYTES = 8 * 1024 * 1024
+CHUNK_RECORDS = 10_000
+LIMIT_DEFAULT, LIMIT_MAX = 100, 100_000
+NEWEST = 2**64 - 1
+
+Value = str | int | float | bool | None
+AsOf = int | str | None
+
+
+class Answer(NamedTuple):
+    """The rows of a view as they were at one place in the log."""
+
+    view: str
+    seq: int
+    at: str | None
+    columns: list[tuple[str, str]]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
+
+
+class Place(NamedTuple):
+    """How far the facts are, how far the task board is, and the time of the newest fact."""
+
+    facts: int
+    board: int
+    happened: datetime.datetime | None
+
+
+class Store:
+    """All that is known from the log. Only one thread may take, fold and snapshot; any thread may query."""
+
+    def __init__(self, path: Path | str, read_only: bool = False) -> None:
+        self.path, self.read_only = Path(path), read_only
+        self._opening = threading.Lock()
+        self._db: duckdb.DuckDBPyConnection | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Open the file; one that is damaged or made by other SQL is thrown away, for the log has it all."""
+        if self._db is not None:
+            return
+        if self.read_only:
+            self._open_to_read()
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._connect()
+            fresh = self._stamp() != SCHEMA
+        except duckdb.Error as error:
+            if "lock" in str(error):
+                raise Unavailable(f"another process has {self.path} open", "Ask it, or stop it first.") from error
+            fresh = True
+        if fresh:
+            self.clear()
+        self._remember()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._opening:
+            db, self._db = self._db, None
+        if db is not None:
+            self._writer.close()
+            db.close()
+
+    def clear(self) -> None:
+        """Begin again with an empty file."""
+        self.close()
+        remove(self.path)
+        self._db = self._connect()
+        with self._transaction(self._db) as cursor:
+            cursor.execute(TABLES + "\n".join(view.made for view in VIEWS.values()))
+            cursor.execute(SAY["start"], {"schema": SCHEMA})
+        self._remember()
+
+    @property
+    def position(self) -> int:
+        """The place in the log up to which all facts are here."""
+        return self._place.facts
+
+    @property
+    def folded(self) -> int:
+        """The place up to which the task board is merged."""
+        return self._place.board
+
+    def take(self, batch: Sequence[Record]) -> int:
+        """Insert what is new in the batch and move the position with it; how many records were new."""
+        fresh = [record for record in batch if record.seq > self._place.facts]
+        if any(later.seq <= earlier.seq for earlier, later in zip(fresh, fresh[1:], strict=False)):
+            fresh = sorted({record.seq: record for record in fresh}.values(), key=lambda record: record.seq)
+        for chunk in chunks(fresh):
+            self._writer.register("batch", _arrow(chunk))
+            with self._transaction(self._writer) as cursor:
+                cursor.execute(SAY["take"])
+                cursor.execute(SAY["advance"], {"seq": chunk[-1].seq})
+            self._writer.unregister("batch")
+            self._place = self._read_place(self._writer)
+        return len(fresh)
+
+    def fold(self) -> bool:
+        """Merge the tail of the facts into the task board; whether there was one."""
+        if self._place.board >= self._place.facts:
+            return False
+        with self._transaction(self._writer) as cursor:
+            cursor.execute(SAY["upto"], {"seq": self._place.facts})
+            cursor.execute(SAY["folded_at"], {"seq": self._place.board})
+            cursor.execute(SAY["fold"])
+            cursor.execute(SAY["folded"])
+        self._place = self._read_place(self._writer)
+        return True
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file; for a quiet moment."""
+        self._writer.execute(SAY["checkpoint"])
+
+    def snapshot(self, folder: Path | str) -> tuple[Path, int]:
+        """A copy of the file that nobody writes, and its place in the log; the one before it goes."""
+        self.fold()
+        seq, folder = self._place.facts, Path(folder)
+        target = folder / f"{self.path.stem}-{SCHEMA[:8]}-{seq}.duckdb"
+        if target.exists():
+            return target, seq
+        folder.mkdir(parents=True, exist_ok=True)
+        for older in folder.glob(f"{self.path.stem}-*.duckdb*"):
+            older.unlink(missing_ok=True)
+        self.checkpoint()
+        half = target.with_suffix(".half")
+        shutil.copyfile(self.path, half)
+        os.replace(half, target)
+        return target, seq
+
+    def query(self, view: str, params: Mapping[str, Value] | None = None, as_of: AsOf = None) -> Answer:
+        """What a view says now, or said at a place or time. `limit` and `offset` stand among the parameters."""
+        known = VIEWS.get(view)
+        if known is None:
+            raise Missing(f"there is no view {view!r}", f"Known: {', '.join(VIEWS)}.")
+        with self._reading(as_of) as (cursor, place):
+            types = dict(self._columns_of(cursor, view))
+            given = arguments(known, types, params or {})
+            limit = given["limit"]
+            rows = self._rows(cursor, known.ask, {**given, "limit": limit + 1})
+            columns = [(str(name), str(kind)) for name, kind, *_ in cursor.description or []]
+        at = place.happened.isoformat(timespec="milliseconds") + "Z" if place.happened else None
+        return Answer(view, place.facts, at, columns, rows[:limit], len(rows) > limit)
+
+    def columns(self, view: str) -> list[tuple[str, str]]:
+        """The names and types of a view's columns."""
+        with self._reading(None) as (cursor, _):
+            return self._columns_of(cursor, view)
+
+    def fingerprint(self, as_of: AsOf = None) -> dict[str, str]:
+        """One line for the facts and one for each view; two stores that know the same say the same."""
+        with self._reading(as_of) as (cursor, place):
+            marks = {"position": str(place.facts)}
+            for name in ("events", *VIEWS):
+                cursor.execute(SAY["fingerprint"], {"name": name})
+                marks[name] = "{0}:{1}:{2}".format(*cursor.fetchone() or ())
+        return marks
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        settings = {
+            "memory_limit": MEMORY,
+            "threads": "2",
+            "preserve_insertion_order": "true",
+            "checkpoint_threshold": "256MB",
+            "python_enable_replacements": "false",
+            "enable_external_access": "true",
+            "temp_directory": str(self.path.with_suffix(".tmp")),
+        }
+        db = duckdb.connect(str(self.path), read_only=self.read_only, config=settings)
+        self._writer = db.cursor()
+        return db
+
+    def _open_to_read(self) -> None:
+        if not self.path.exists():
+            raise Missing(f"there is no {self.path}", "Start Witan once; it makes the file from the log.")
+        try:
+            self._db = self._connect()
+            stamp = self._stamp()
+        except duckdb.Error as error:
+            raise Unavailable(f"{self.path} cannot be read now: {error}", "Ask the daemon that has it open.") from error
+        if stamp != SCHEMA:
+            self.close()
+            raise Unavailable(f"{self.path} is of another version", "Start Witan once; it rebuilds the file.")
+        self._remember()
+
+    def _stamp(self) -> str | None:
+        try:
+            row = self._writer.execute(SAY["found"]).fetchone()
+        except duckdb.CatalogException:
+            return None
+        return str(row[0]) if row else None
+
+    def _remember(self) -> None:
+        self._place = self._read_place(self._writer)
+
+    def _read_place(self, cursor: duckdb.DuckDBPyConnection) -> Place:
+        facts, board, happened = cursor.execute(SAY["position"]).fetchall()[0]
+        return Place(facts, board, happened)
+
+    @contextlib.contextmanager
+    def _transaction(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor.execute(SAY["begin"])
+        try:
+            yield cursor
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                cursor.execute(SAY["rollback"])
+            raise
+        cursor.execute(SAY["commit"])
+
+    @contextlib.contextmanager
+    def _reading(self, as_of: AsOf) -> Iterator[tuple[duckdb.DuckDBPyConnection, Place]]:
+        """A cursor whose views see the log up to one place."""
+        with self._opening:
+            if self._db is None:
+                raise Unavailable(f"{self.path} is closed just now", "Ask again in a moment.")
+            cursor = self._db.cursor()
+        try:
+            with self._transaction(cursor):
+                cursor.execute(SAY["limit_time"])
+                place = self._place_of(cursor, as_of)
+                cursor.execute(SAY["upto"], {"seq": place.facts})
+                cursor.execute(SAY["folded_at"], {"seq": place.board})
+                yield cursor, place
+        finally:
+            cursor.close()
+
+    def _place_of(self, cursor: duckdb.DuckDBPyConnection, as_of: AsOf) -> Place:
+        now = self._read_place(cursor)
+        if as_of is None:
+            return now
+        seq = self._seq_of(cursor, as_of)
+        if not 0 <= seq <= now.facts:
+            raise Missing(f"the log is at {now.facts}, not yet at {seq}", f"Ask for 0 to {now.facts}.")
+        happened = cursor.execute(SAY["moment"], {"seq": seq}).fetchall()[0][0]
+        return Place(seq, now.board if now.board <= seq else 0, happened)
+
+    def _seq_of(self, cursor: duckdb.DuckDBPyConnection, as_of: int | str) -> int:
+        if isinstance(as_of, int) and not isinstance(as_of, bool):
+            return as_of
+        text = str(as_of)
+        if text.isdecimal() and len(text) < 19:
+            return int(text)
+        try:
+            moment = datetime.datetime.fromisoformat(text)
+        except ValueError:
+            raise Invalid(f"{text[:80]!r} is neither a place nor a time", "Say 1234 or 2026-11-20T12:00:00Z.") from None
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+        return int(cursor.execute(SAY["place"], {"moment": moment}).fetchall()[0][0])
+
+    def _columns_of(self, cursor: duckdb.DuckDBPyConnection, view: str) -> list[tuple[str, str]]:
+        return [(str(name), str(kind)) for name, kind in cursor.execute(SAY["columns"], {"name": view}).fetchall()]
+
+    def _rows(self, cursor: duckdb.DuckDBPyConnection, ask: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+        try:
+            return cursor.execute(ask, given).fetchall()
+        except duckdb.InterruptException as error:
+            raise Unavailable("the question took too long", "Ask for less: filter it.") from error
+        except duckdb.OutOfMemoryException as error:
+            raise Unavailable("the question needs too much memory", "Ask for less: filter it.") from error
+
+
+def arguments(view: View, types: Mapping[str, str], params: Mapping[str, Value]) -> dict[str, Any]:
+    """All parameters of the view's question, checked; those that were not given are None."""
+    known = {**{name: types[name] for name in view.filters}, "limit": "BIGINT", "offset": "BIGINT"}
+    for name in params:
+        if name not in known:
+            raise Invalid(f"{view.name} has no parameter {str(name)[:80]!r}", f"Known: {', '.join(known)}.")
+    given = {name: _fitting(name, kind, params.get(name)) for name, kind in known.items()}
+    given["limit"] = LIMIT_DEFAULT if given["limit"] is None else min(given["limit"], LIMIT_MAX)
+    given["offset"] = given["offset"] or 0
+    if given["limit"] < 0 or given["offset"] < 0:
+        raise Invalid("limit and offset cannot be negative", "Say 0 or more.")
+    return given
+
+
+def _fitting(name: str, kind: str, value: object) -> str | int | None:
+    if value is None:
+        return None
+    if kind == "VARCHAR" and isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value)
+    if kind != "VARCHAR" and isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 10:
+        return int(value)
+    if kind != "VARCHAR" and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31:
+        return value
+    raise Invalid(f"{name} = {str(value)[:80]!r} is not {'text' if kind == 'VARCHAR' else 'a whole number'}")
+
+
+def chunks(batch: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """The batch in pieces that fit into memory, whatever it holds."""
+    start = size = 0
+    for place, record in enumerate(batch):
+        size += len(record.body)
+        if size > CHUNK_BYTES or place - start >= CHUNK_RECORDS:
+            if place > start:
+                yield batch[start:place]
+            start, size = place, len(record.body)
+    if start < len(batch):
+        yield batch[start:]
+
+
+def remove(path: Path) -> None:
+    """Take a DuckDB file away with all that stands beside it."""
+    for ending in ("", ".wal", ".wal.checkpoint", ".wal.recovery"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _arrow(batch: Sequence[Record]) -> pa.Table:
+    subjects, seqs, bodies = zip(*batch, strict=True)
+    try:
+        texts = pa.array(bodies, pa.string())
+    except pa.ArrowInvalid:
+        texts = pa.array([body.decode("utf-8", "backslashreplace") for body in bodies], pa.string())
+    return pa.table({"seq": pa.array(seqs, pa.uint64()), "subject": pa.array(subjects, pa.string()), "body": texts})

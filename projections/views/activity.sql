@@ -1,0 +1,38 @@
+-- activity: the latest events, one readable line each.
+-- filters: task, kind, id, type, agent
+CREATE VIEW activity AS
+SELECT
+    seq, n, happened, kind, id, type,
+    coalesce(task, nullif(flow, '')) AS task,
+    coalesce(agent, owner) AS agent,
+    CASE type
+        WHEN 'TaskSubmitted' THEN 'submitted: ' || left(text, 80)
+        WHEN 'PhaseRequested' THEN phase || ' wants a ' || role || CASE WHEN attempt > 1 THEN ', attempt ' || attempt ELSE '' END
+        WHEN 'PhaseAssigned' THEN phase || ' goes to ' || agent
+        WHEN 'PhaseCompleted' THEN phase || ' completed by ' || agent
+        WHEN 'PhaseFailed' THEN phase || ' failed with ' || agent || ': ' || left(reason, 120)
+        WHEN 'AssignmentLost' THEN phase || ' lost by ' || agent || ': ' || left(reason, 120)
+        WHEN 'ResultRefused' THEN 'late result of ' || agent || ' refused: ' || left(reason, 120)
+        WHEN 'PipelineStarted' THEN 'pipeline started'
+        WHEN 'TaskCompleted' THEN 'task completed'
+        WHEN 'AgentJoined' THEN agent || ' joined as ' || role || ' with capacity ' || capacity
+        WHEN 'WorkAssigned' THEN id || ' got ' || phase || ' of ' || task
+        WHEN 'RunStarted' THEN owner || ' started ' || phase || ' with ' || mind
+        WHEN 'RunFinished' THEN owner || ' finished with ' || coalesce(len(artifacts), 0) || ' artifacts'
+        WHEN 'SlotsResized' THEN slots || ' pipelines may run at once'
+        WHEN 'Unreadable' THEN 'unreadable: ' || left(body, 120)
+        ELSE concat_ws(' ',
+            lower(regexp_replace(type, '([a-z])([A-Z])', '\1 \2', 'g')), coalesce(pipeline, actor),
+            CASE WHEN reason <> '' THEN '(' || left(reason, 120) || ')' END)
+    END AS line
+FROM events;
+
+-- ask
+SELECT * EXCLUDE (n) FROM activity
+WHERE ($task IS NULL OR task = $task)
+    AND ($kind IS NULL OR kind = $kind)
+    AND ($id IS NULL OR id = $id)
+    AND ($type IS NULL OR type = $type)
+    AND ($agent IS NULL OR agent = $agent)
+ORDER BY seq DESC, n DESC
+LIMIT $limit OFFSET $offset;

@@ -1,0 +1,65 @@
+-- guardian: every order, whether it was carried out, and who has not answered it.
+-- filters: order_id, what, pipeline, state
+CREATE VIEW guardian AS
+WITH orders AS (
+    SELECT
+        order_id, seq, happened, pipeline, reason, actors,
+        CASE type
+            WHEN 'PauseOrdered' THEN 'pause'
+            WHEN 'ResumeOrdered' THEN 'resume'
+            WHEN 'OverrideOrdered' THEN 'override'
+            WHEN 'FreezeOrdered' THEN 'freeze'
+            WHEN 'ThawOrdered' THEN 'thaw'
+        END AS what,
+        CASE type WHEN 'OverrideOrdered' THEN json_extract(body, '$.override')::VARCHAR END AS override
+    FROM events
+    WHERE kind = 'guardian'
+        AND type IN ('PauseOrdered', 'ResumeOrdered', 'OverrideOrdered', 'FreezeOrdered', 'ThawOrdered')
+),
+applied AS (
+    SELECT order_id, min(happened) AS happened
+    FROM events
+    WHERE kind IN ('task', 'slots')
+        AND type IN ('PipelinePaused', 'PipelineResumed', 'OverrideApplied', 'WorkFrozen', 'WorkThawed')
+    GROUP BY order_id
+),
+answers AS (
+    SELECT
+        order_id,
+        list_sort(list_distinct(list(actor) FILTER (type = 'FreezeAcknowledged'))) AS acknowledged,
+        count(*) FILTER (type = 'FreezeUnanswered') > 0 AS overdue
+    FROM events
+    WHERE kind = 'guardian' AND type IN ('FreezeAcknowledged', 'FreezeUnanswered')
+    GROUP BY order_id
+),
+weighed AS (
+    SELECT
+        orders.*,
+        applied.happened AS applied,
+        coalesce(answers.acknowledged, []) AS acknowledged,
+        coalesce(list_sort(list_filter(orders.actors,
+            lambda one: NOT list_contains(coalesce(answers.acknowledged, []), one))), []) AS missing,
+        coalesce(answers.overdue, false) AS overdue
+    FROM orders
+    LEFT JOIN applied ON applied.order_id = orders.order_id
+    LEFT JOIN answers ON answers.order_id = orders.order_id
+)
+SELECT
+    order_id, what, pipeline,
+    CASE
+        WHEN applied IS NULL THEN 'waiting'
+        WHEN len(missing) = 0 THEN 'applied'
+        WHEN overdue THEN 'unanswered'
+        ELSE 'unacknowledged'
+    END AS state,
+    nullif(reason, '') AS reason, override, happened AS ordered, applied, acknowledged, missing, seq
+FROM weighed;
+
+-- ask
+SELECT * FROM guardian
+WHERE ($order_id IS NULL OR order_id = $order_id)
+    AND ($what IS NULL OR what = $what)
+    AND ($pipeline IS NULL OR pipeline = $pipeline)
+    AND ($state IS NULL OR state = $state)
+ORDER BY seq DESC
+LIMIT $limit OFFSET $offset;

@@ -1,0 +1,27 @@
+-- tasks: every task, where it stands and how far it is; the newest first.
+-- filters: id, status, phase, agent, workflow, priority
+CREATE VIEW tasks AS
+SELECT
+    id, text, status, phase, attempt,
+    nullif(agent, '') AS agent,
+    nullif(run, '') AS run,
+    workflow, priority, done,
+    len(phases) AS total,
+    done || '/' || len(phases) AS progress,
+    created, updated,
+    CASE WHEN isfinite(ended) THEN ended END AS ended,
+    round(epoch(coalesce(CASE WHEN isfinite(ended) THEN ended END, updated) - created), 3) AS seconds,
+    nullif(reason, '') AS reason,
+    first_seq, last_seq
+FROM board_now;
+
+-- ask
+SELECT * FROM tasks
+WHERE ($id IS NULL OR id = $id)
+    AND ($status IS NULL OR status = $status)
+    AND ($phase IS NULL OR phase = $phase)
+    AND ($agent IS NULL OR agent = $agent)
+    AND ($workflow IS NULL OR workflow = $workflow)
+    AND ($priority IS NULL OR priority = $priority)
+ORDER BY first_seq DESC
+LIMIT $limit OFFSET $offset;
