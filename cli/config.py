@@ -1,0 +1,204 @@
+"""Every setting, what it means, what it may be, and where its value came from."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+import msgspec
+from msgspec import Meta, field
+
+from bus.errors import Invalid
+from bus.subjects import TOKEN_PATTERN
+
+PROJECT_FILE = "witan.toml"
+PREFIX = "WITAN_"
+
+Count = Annotated[int, Meta(ge=0, le=1000)]
+Role = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
+
+
+def _one_each() -> dict[str, int]:
+    return dict.fromkeys(("researcher", "designer", "coder", "tester", "deployer"), 1)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person can set."""
+
+    nats_url: Annotated[
+        str,
+        Meta(
+            pattern=r"\A((nats|tls|ws|wss)://\S+)?\Z",
+            description="a NATS server, as nats://host:port; empty: Witan brings its own",
+        ),
+    ] = ""
+    state_dir: Annotated[Path, Meta(description="a folder for all that Witan keeps; it stands beside witan.toml")] = (
+        Path(".witan")
+    )
+    pipelines: Annotated[
+        int, Meta(ge=1, le=100_000, description="a whole number from 1: how many tasks are worked on at once")
+    ] = 2
+    workflow: Annotated[
+        str, Meta(pattern=TOKEN_PATTERN, description="the name of a workflow: which phases a task goes through")
+    ] = "tiered"
+    lease_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="seconds, 1 to 86400: an agent silent for longer loses its work")
+    ] = 60.0
+    durability: Annotated[
+        Literal["strict", "relaxed"], Meta(description="relaxed accepts a NATS server that a power cut makes forget")
+    ] = "strict"
+    agents: Annotated[
+        dict[Role, Count],
+        Meta(description="a table: how many agents, 0 to 1000, each role has; unnamed roles keep one"),
+    ] = field(default_factory=_one_each)
+    agent_capacity: Annotated[
+        int, Meta(ge=1, le=100_000, description="a whole number from 1: how many runs one agent has at once")
+    ] = 4
+    script: Annotated[
+        str, Meta(min_length=1, description="the scripted mind: the name of one that Witan brings, or a path to a file")
+    ] = "demo"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="what is worth a log line")] = (
+        "info"
+    )
+    log_format: Annotated[
+        Literal["auto", "console", "json"], Meta(description="auto: console on a terminal, JSON elsewhere")
+    ] = "auto"
+    freeze_answer_s: Annotated[
+        float, Meta(gt=0, le=600, description="seconds, up to 600: an actor that has not answered a freeze is named")
+    ] = 2.0
+    query_limit: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="a whole number from 1: how many rows a question answers with")
+    ] = 200
+
+
+class Config(NamedTuple):
+    """The settings, and for each (`pipelines`, `agents.coder`) where it was said."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+class _Said(NamedTuple):
+    name: str
+    value: object
+    origin: str
+    folder: Path
+
+
+_TYPES: dict[str, Any] = {each.name: each.type for each in msgspec.structs.fields(Settings)}
+_DEFAULTS = Settings()
+
+
+def load(
+    flags: Mapping[str, object] | None = None, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Flag over environment over project file over user file over default; a flag that is None was not given."""
+    here = (cwd or Path.cwd()).absolute()
+    env = os.environ if environ is None else environ
+    project = next((up / PROJECT_FILE for up in (here, *here.parents) if (up / PROJECT_FILE).is_file()), None)
+    home = project.parent if project else here
+    values: dict[str, Any] = {name: getattr(_DEFAULTS, name) for name in _TYPES}
+    values["state_dir"] = home / _DEFAULTS.state_dir
+    values["agents"] = dict(_DEFAULTS.agents)
+    origins = {key: "default" for key in [*_TYPES, *(f"agents.{role}" for role in _DEFAULTS.agents)] if key != "agents"}
+    layers = (
+        _in_file(_user_file(env), home),
+        _in_file(project, home),
+        _in_environment(env, here),
+        _on_line(flags, here),
+    )
+    for said in (said for layer in layers for said in layer):
+        _take(said, values, origins)
+    return Config(Settings(**values), origins)
+
+
+def documented() -> Iterator[tuple[str, str, object]]:
+    """Each setting, what it may be, and its default."""
+    for name in _TYPES:
+        yield name, _allowed(name), getattr(_DEFAULTS, name)
+
+
+def _user_file(env: Mapping[str, str]) -> Path | None:
+    root = env.get("XDG_CONFIG_HOME") or (env["HOME"] + "/.config" if env.get("HOME") else "")
+    path = Path(root, "witan", "config.toml")
+    return path if root and path.is_file() else None
+
+
+def _in_file(path: Path | None, home: Path) -> Iterator[_Said]:
+    if path is None:
+        return
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Invalid(f"{path}: {error}", "Make it a readable TOML file, or take it away.") from error
+    yield from (_Said(name, value, str(path), home) for name, value in table.items())
+
+
+def _in_environment(env: Mapping[str, str], here: Path) -> Iterator[_Said]:
+    for variable, text in env.items():
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in _TYPES:
+            is_text = isinstance(getattr(_DEFAULTS, name), str | Path)
+            yield _Said(name, text if is_text else _value_of(text), f"environment {variable}", here)
+        else:
+            _refuse_slip(name, variable)
+
+
+def _on_line(flags: Mapping[str, object] | None, here: Path) -> Iterator[_Said]:
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    yield from (_Said(name, value, f"flag --{name.replace('_', '-')}", here) for name, value in given.items())
+
+
+def _value_of(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        import tomllib
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _refuse_slip(name: str, variable: str) -> None:
+    """Other programs have variables that begin like ours; one that all but spells a setting is a mistake."""
+    from difflib import get_close_matches
+
+    for meant in get_close_matches(name, _TYPES, 1, 0.8):
+        raise Invalid(f"environment {variable}: there is no such setting", f"Did you mean {PREFIX}{meant.upper()}?")
+
+
+def _take(said: _Said, values: dict[str, Any], origins: dict[str, str]) -> None:
+    if said.name not in _TYPES:
+        raise Invalid(f"{said.origin}: $.{said.name}: there is no such setting", f"Known: {', '.join(_TYPES)}.")
+    if said.name != "agents":
+        values[said.name] = _read(said, said.value, _TYPES[said.name], said.name)
+        origins[said.name] = said.origin
+        return
+    for role, count in _read(said, said.value, dict[str, Any], "agents").items():
+        _read(said, role, Role, f"agents.{role}")
+        values["agents"][role] = _read(said, count, Count, f"agents.{role}")
+        origins[f"agents.{role}"] = said.origin
+
+
+def _read(said: _Said, value: object, type: Any, path: str) -> Any:
+    def folder(_type: Any, text: object) -> Path:
+        if isinstance(text, str | Path) and str(text):
+            return said.folder / Path(text).expanduser()
+        raise ValueError(f"Expected a path, got {text!r}")
+
+    try:
+        return msgspec.convert(value, type, dec_hook=folder)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{said.origin}: $.{path}: {error}", f"{said.name} is {_allowed(said.name)}.") from error
+
+
+def _allowed(name: str) -> str:
+    plain, *notes = get_args(_TYPES[name])
+    words: Iterable[str] = (note.description for note in notes if isinstance(note, Meta) and note.description)
+    choices = get_args(plain) if isinstance(getattr(_DEFAULTS, name), str) else ()
+    return "; ".join([*([f"one of {', '.join(choices)}"] if choices else []), *words])
