@@ -17,9 +17,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 class Verbs(click.Group):
     """Verb by verb: the module that holds it, and one line about it."""
 
-    def __init__(self, name: str, table: Mapping[str, tuple[str, str]], help: str) -> None:
+    def __init__(
+        self, name: str, table: Mapping[str, tuple[str, str]], help: str, params: Sequence[click.Parameter] = ()
+    ) -> None:
         stubs: dict[str, click.Command] = {verb: click.Command(verb, help=line) for verb, (_, line) in table.items()}
-        super().__init__(name, commands=stubs, help=help, context_settings=CONTEXT)
+        super().__init__(name, commands=stubs, help=help, context_settings=CONTEXT, params=list(params))
         self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -1,6 +1,8 @@
-"""The command `witan`: a list of verbs, each loaded when it is typed, and one place that turns errors into exit codes."""
+"""The command `witan`: its verbs, each loaded when it is typed."""
 
 import sys
+
+import click
 
 from cli.lazy import Verbs
 
@@ -25,6 +27,24 @@ VERBS = {
     "completion": ("cli.verbs.completion", "The completion script of a shell."),
 }
 
+
+def version() -> str:
+    """Which Witan this is; a checkout that was never installed has no number."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("witan")
+    except PackageNotFoundError:
+        return "unreleased"
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"witan {version()}")
+        ctx.exit()
+
+
 cli = Verbs(
     "witan",
     VERBS,
@@ -36,6 +56,11 @@ cli = Verbs(
     Exit codes: 0 ok, 1 failed, 2 usage, 3 environment, 4 blocked by the budget, 5 waits for a person,
     124 no answer in time, 130 interrupted.
     """,
+    params=[
+        click.Option(
+            ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+        )
+    ],
 )
 
 

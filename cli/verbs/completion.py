@@ -10,7 +10,7 @@ HOW = {
 }
 
 
-@click.command("completion", help="Print the completion script of SHELL.\n\n  eval \"$(witan completion bash)\"")
+@click.command("completion", help='Print the completion script of SHELL.\n\n  eval "$(witan completion bash)"')
 @click.argument("shell", type=click.Choice(list(HOW)))
 def verb(shell: str) -> None:
     from cli.main import cli
