@@ -1,0 +1,1 @@
+"""Comparable systems, given the same work as Witan, on the same machine, in the same minutes."""
