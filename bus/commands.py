@@ -6,8 +6,10 @@ answer goes to the caller whose message it was, matched by subject, body and id.
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -46,12 +48,18 @@ class CommandDesk:
         self.queue = WorkQueue(connection, COMMANDS, actor, self._patterns, sink)
         self._callers: dict[_Key, deque[bytes]] = {}
         self._answered: OrderedDict[str, bytes] = OrderedDict()
+        self._subscriptions: list[Any] = []
         self._loop = asyncio.get_running_loop()
 
     async def open(self) -> None:
         for pattern in self._patterns:
-            await self._connection.subscribe(pattern, self._heard)
+            self._subscriptions.append(await self._connection.subscribe(pattern, self._heard))
         await self.queue.open()
+
+    async def close(self) -> None:
+        for subscription in self._subscriptions:
+            await self._connection.unsubscribe(subscription)
+        await self.queue.close()
 
     def answer(self, letter: Letter, answer: bytes) -> None:
         """Tell the caller, if there is one."""
@@ -70,10 +78,8 @@ class CommandDesk:
         reply = callers.popleft()
         if not callers:
             del self._callers[key]
-        try:
+        with contextlib.suppress(Unavailable):  # then the caller's request has failed too, and a repeat gets this
             self._connection.publish(reply, answer)
-        except Unavailable:
-            pass  # the caller's request has failed with the same connection; a repeat with the id gets this answer
         return True
 
     def _heard(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:

@@ -1,8 +1,9 @@
 """One connection to a NATS server: four fast verbs grafted onto the plain client.
 
-The client keeps what it does well: connect, TLS, authentication, reconnect, subscriptions. But the plain client spends most of its time on the hot path in regular expressions, a queue and a task for each
-subscription. Here a message goes from the socket to a plain function, and publishes of one turn of the loop leave
-in one write. A publish without a connection is refused at once: nothing is sent later behind the caller's back.
+The client keeps what it does well: connect, TLS, authentication, reconnect, subscriptions. But it spends most of its
+time on the hot path in regular expressions, a queue and a task for each subscription. Here a message goes from the
+socket to a plain function, and the publishes of one turn of the loop leave in one write. A publish without a
+connection is refused at once: nothing is sent later behind the caller's back.
 """
 
 import asyncio
@@ -101,14 +102,14 @@ async def _never(_: Any) -> None:
 class Connection:
     """publish, request, subscribe, inbox. All of it belongs to the loop's thread."""
 
-    def __init__(self, nc: Client) -> None:
+    def __init__(self, nc: Client, inbox: str) -> None:
         self.nc = nc
         self.on_reconnect: list[Callable[[], None]] = []
         self.on_disconnect: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._receivers: dict[bytes, Receive] = {}
         self._out: list[bytes] = []
-        self._prefix = b"_WITAN.%b." % secrets.token_hex(8).encode()
+        self._prefix = f"{inbox}.{secrets.token_hex(8)}.".encode()
         self._count = 0
         self._asked: dict[bytes, asyncio.Future[Reply]] = {}
         self._inboxes: dict[bytes, Receive] = {}
@@ -166,6 +167,20 @@ class Connection:
         subscription = await self.nc.subscribe(subject, queue=queue, cb=_never)
         self._receivers[b"%d" % subscription._id] = receive
         return subscription
+
+    async def stream_inbox(self, receive: Receive) -> tuple[bytes, Any]:
+        """A reply subject for messages that keep their own subject, and the subscription behind it, in force."""
+        self._count += 1
+        inbox = self._prefix[:-1] + b"-pull.%d" % self._count
+        subscription = await self.subscribe(inbox.decode(), receive)
+        await self.nc.flush()
+        return inbox, subscription
+
+    async def unsubscribe(self, subscription: Any) -> None:
+        """End a subscription, if the connection still stands."""
+        self._receivers.pop(b"%d" % subscription._id, None)
+        with contextlib.suppress(NatsError):
+            await subscription.unsubscribe()
 
     async def close(self) -> None:
         """Send what waits, and go."""
@@ -245,7 +260,8 @@ async def connect(url: str, name: str = "witan", timeout_s: float = 5.0) -> Conn
         raise Unavailable(
             f"no NATS server answers at {where}: {error}", "Start Witan with `witan up`, or check --nats."
         ) from error
-    connection = Connection(nc)
+    # Anybody may listen to `_INBOX.>` on our own server, so what is answered to Witan itself goes elsewhere.
+    connection = Connection(nc, "_WITAN" if "@" in url else "_INBOX")
     holder.append(connection)
     await connection._graft()
     return connection

@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from nats.errors import Error as NatsError
+
 from bus.connection import Connection, header
 from bus.envelope import Record
 from bus.errors import Unavailable, WitanError
@@ -35,6 +37,7 @@ class Puller(Generic[T]):
         self._batch: list[T] = []
         self._name = ""
         self._inbox = b""
+        self._subscription: Any = None
         self._watch: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._closed = False
@@ -69,7 +72,8 @@ class Puller(Generic[T]):
             self._watch.cancel()
         if self._renewal:
             self._renewal.cancel()
-        self._connection.drop_inbox(self._inbox)
+        if self._subscription is not None:
+            await self._connection.unsubscribe(self._subscription)
         if self._connection.connected and self._name:
             self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}".encode())
 
@@ -90,8 +94,9 @@ class Puller(Generic[T]):
                 await asyncio.sleep(0.2)
 
     async def _make(self) -> None:
-        self._connection.drop_inbox(self._inbox)
-        self._inbox = self._connection.inbox(self._receive)
+        if self._subscription is not None:
+            await self._connection.unsubscribe(self._subscription)
+        self._inbox, self._subscription = await self._open_inbox()
         self._count, self._asked = 0, 0
         config = {
             "filter_subjects": self._patterns,
@@ -110,6 +115,13 @@ class Puller(Generic[T]):
             raise Unavailable(f"no reader on {self._stream}: {error.get('description')}", "Run `witan doctor`.")
         self._name = name
         self._ask()
+
+    async def _open_inbox(self) -> tuple[bytes, Any]:
+        """A new one for each consumer, so that the last words of an old consumer are not heard."""
+        try:
+            return await self._connection.stream_inbox(self._receive)
+        except NatsError as error:
+            raise Unavailable(f"no reader on {self._stream}: {error}") from error
 
     def _ask(self) -> None:
         """Keep the server's leave to send near the reader's room, but do not write for every record."""

@@ -42,11 +42,14 @@ class JetStreamLog:
         self._writer: asyncio.Task[None] | None = None
 
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
+        return await self.submit(drafts)
+
+    def submit(self, drafts: Sequence[Draft]) -> asyncio.Future[list[int]]:
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Wish(drafts, future))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
-        return await future
+        return future
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:
         records: list[Record] = []

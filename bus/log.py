@@ -26,6 +26,10 @@ class Log(Protocol):
         """Put all drafts on the log in order and say where. On Conflict the refused draft is not on the log."""
         ...
 
+    def submit(self, drafts: Sequence[Draft]) -> asyncio.Future[list[int]]:
+        """The same, in the order of the calls, without waiting here."""
+        ...
+
     async def read(self, subject: str, after: int = 0) -> list[Record]:
         """The records of one entity, oldest first."""
         ...
@@ -89,6 +93,14 @@ class MemoryLog:
 
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
         return self.append_now(drafts)
+
+    def submit(self, drafts: Sequence[Draft]) -> asyncio.Future[list[int]]:
+        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(self.append_now(drafts))
+        except Conflict as error:
+            future.set_exception(error)
+        return future
 
     def append_now(self, drafts: Sequence[Draft]) -> list[int]:
         """The same without waiting, for a simulation that has no loop."""

@@ -29,7 +29,12 @@ def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
             "persist_mode": "async",
             "no_ack": True,
         },
-        TIMERS: {"subjects": ["timer.>", "fired.>"], "retention": "workqueue", "allow_msg_schedules": True},
+        TIMERS: {
+            "subjects": ["timer.>", "fired.>"],
+            "retention": "workqueue",
+            "allow_msg_schedules": True,
+            "discard": "old",
+        },
         DEAD: {
             "subjects": [f"{advisory}.{what}.{COMMANDS}.>" for what in ("MAX_DELIVERIES", "MSG_TERMINATED")]
             + ["dead.>"],

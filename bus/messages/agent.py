@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, field
 
 from bus.messages.base import Command, Event, Input, Pieces
@@ -14,6 +15,13 @@ class RegisterAgent(Command, frozen=True):
     agent: Token
     role: Token
     capacity: Annotated[int, Meta(ge=1, le=100_000)] = 1
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """A heartbeat on `live.heartbeat.<agent>`: these runs are being worked on. It is never stored."""
+
+    agent: Token
+    runs: list[Token]
 
 
 class AgentJoined(Event, frozen=True):

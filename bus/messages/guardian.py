@@ -55,6 +55,14 @@ class AcknowledgeFreeze(Command, frozen=True):
     actor: Token
 
 
+class BuryLetter(Command, frozen=True):
+    """An actor gave a message up: it failed three times."""
+
+    stream: Token
+    seq: int
+    reason: Reason
+
+
 class PauseOrdered(Event, frozen=True):
     pipeline: str
     reason: str = ""
@@ -97,7 +105,7 @@ class ThawOrdered(Event, frozen=True):
 
 
 class LetterBuried(Event, frozen=True):
-    """A message that nobody could deal with; it lies in the stream DEAD."""
+    """A message that an actor gave up; the place is where it stands in its stream."""
 
     stream: str
     seq: int

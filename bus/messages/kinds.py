@@ -34,6 +34,7 @@ COMMANDS_OF: dict[str, dict[str, type[Command]]] = {
         "thaw": guardian.Thaw,
         "join_watch": guardian.JoinWatch,
         "acknowledge_freeze": guardian.AcknowledgeFreeze,
+        "bury_letter": guardian.BuryLetter,
     },
 }
 
@@ -44,7 +45,8 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 def _commits_of(kind: str) -> msgspec.json.Decoder[Commit[Any]]:
     if kind not in EVENTS_OF:
         raise Broken(f"kind {kind!r} is unknown to this version", "Upgrade Witan: the log is newer than the program.")
-    return msgspec.json.Decoder(Commit.__class_getitem__(EVENTS_OF[kind]))
+    commit_of: Any = Commit
+    return msgspec.json.Decoder(commit_of[EVENTS_OF[kind]])
 
 
 @cache

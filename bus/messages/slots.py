@@ -14,7 +14,10 @@ class ResizeSlots(Command, frozen=True):
 
 
 class SlotsResized(Event, frozen=True):
+    """`by_hand`: a command said so, and the settings do not change it back."""
+
     limit: int
+    by_hand: bool = False
 
 
 class PipelineQueued(Event, frozen=True):

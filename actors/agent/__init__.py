@@ -1,0 +1,1 @@
+"""Who works: one class for every agent; a role is a file."""

@@ -1,0 +1,149 @@
+"""What an agent does with what it is given: start a run, take its next step, end it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.agent.mind import Script, artifact_of
+from actors.desk import Answer, Desk, Hold, Message
+from bus.envelope import Record, open_envelope
+from bus.messages.agent import Alive, RegisterAgent, WorkAssigned, WorkRevoked
+from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
+from bus.messages.run import RunFailed, RunFinished, RunStarted, RunStopped
+from bus.messages.timers import StepDue
+
+GUARDIAN = "evt.guardian.main"
+
+
+class Agents:
+    """The agents that one actor hosts. `active` is what they work on now: it follows from their runs."""
+
+    def __init__(self, name: str, roles: dict[str, str], capacity: int, script: Script) -> None:
+        self.name, self.roles, self.capacity, self.script = name, roles, capacity, script
+        self.active: dict[str, WorkAssigned] = {}
+        self.agent_of: dict[str, str] = {}
+        self.registered: set[str] = set()
+
+    @property
+    def follows(self) -> Sequence[str]:
+        return [*(f"evt.agent.{agent}" for agent in self.roles), GUARDIAN]
+
+    @property
+    def woken_as(self) -> Sequence[str]:
+        return list(self.roles)
+
+    @property
+    def watches(self) -> Sequence[str]:
+        return [GUARDIAN]
+
+    def ready(self, desk: Desk) -> bool:
+        return not desk.state(GUARDIAN).frozen
+
+    def recover(self, desk: Desk, message: Message) -> None:
+        """Tell everybody who is here; the orchestrator answers with the runs that are still open."""
+        desk.send("guardian", "join_watch", JoinWatch(actor=self.name))
+        for agent, role in self.roles.items():
+            register = RegisterAgent(agent=agent, role=role, capacity=self.capacity)
+            desk.send("orchestrator", "register_agent", register)
+        if frozen := desk.state(GUARDIAN).frozen:
+            desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=frozen, actor=self.name))
+
+    def decide(self, desk: Desk, message: Message) -> None:
+        """One message, whatever it is."""
+        body = message.body
+        match body:
+            case WorkAssigned():
+                self._start(desk, message.subject.rsplit(".", 1)[1], body)
+            case StepDue():
+                self._step(desk, body)
+            case WorkRevoked():
+                self._stop(desk, message.subject.rsplit(".", 1)[1], body)
+            case FreezeOrdered():
+                desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=body.order, actor=self.name))
+            case Answer(command="register_agent"):
+                self._registered(desk, body.fields)
+            case _:
+                pass
+
+    def beats(self) -> list[Alive]:
+        """One heartbeat for each agent that works on something."""
+        working: dict[str, list[str]] = {}
+        for run, agent in list(self.agent_of.items()):
+            working.setdefault(agent, []).append(run)
+        return [Alive(agent, runs) for agent, runs in working.items()]
+
+    def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
+        """Behind what every agent with something in its queue has dealt with; idle ones do not hold the others back."""
+        places = [head]
+        for agent in self.roles:
+            newest = last(f"evt.run.{agent}.*")
+            after = open_envelope(newest).after if newest else 0
+            queued = last(f"evt.agent.{agent}")
+            if queued and queued.seq > after:
+                places.append(after)
+        return min(places)
+
+    def _registered(self, desk: Desk, answer: dict[str, Any]) -> None:
+        """The orchestrator's answer to a registration: take every open run up again."""
+        agent = str(answer.get("agent", ""))
+        if agent not in self.roles:
+            return
+        self.registered.add(agent)
+        for work in answer.get("runs", []):
+            self._start(desk, agent, msgspec.convert(work, WorkAssigned))
+
+    def _start(self, desk: Desk, agent: str, work: WorkAssigned) -> None:
+        if desk.state(GUARDIAN).frozen:
+            raise Hold
+        subject = f"evt.run.{agent}.{work.run}"
+        status = desk.state(subject, opens=True).status
+        if status == "ended":
+            return
+        reply = self.script.reply_to(work)
+        if status == "absent":
+            started = RunStarted(
+                task=work.task, phase=work.phase, role=work.role, mind=self.script.mind, attempt=work.attempt
+            )
+            desk.append(subject, started, flow=work.task)
+        if reply is not None and reply.delay_s > 0:
+            self.active[work.run], self.agent_of[work.run] = work, agent
+            desk.wake(agent, work.run, desk.message.now_s + reply.delay_s, StepDue(agent=agent, run=work.run))
+        else:
+            self._finish(desk, subject, work)
+
+    def _step(self, desk: Desk, due: StepDue) -> None:
+        if desk.state(GUARDIAN).frozen:
+            raise Hold
+        work = self.active.get(due.run)
+        if work is None:
+            if due.agent not in self.registered:
+                raise Hold  # the answer to the registration brings the work that this step belongs to
+            return
+        subject = f"evt.run.{due.agent}.{due.run}"
+        if desk.state(subject).status == "started":
+            self._finish(desk, subject, work)
+
+    def _finish(self, desk: Desk, subject: str, work: WorkAssigned) -> None:
+        reply = self.script.reply_to(work)
+        if reply is None:
+            desk.append(subject, RunFailed(reason=f"the script {self.script.name} has no reply for {work.phase}"), flow=work.task)
+        elif work.attempt <= reply.fails_first:
+            desk.append(subject, RunFailed(reason=reply.failure), flow=work.task)
+        else:
+            artifact, content = artifact_of(reply, work)
+            if content is not None:
+                desk.keep(content)
+            desk.append(subject, RunFinished(artifacts=[artifact]), flow=work.task)
+        self._forget(work.run)
+
+    def _stop(self, desk: Desk, agent: str, revoked: WorkRevoked) -> None:
+        subject = f"evt.run.{agent}.{revoked.run}"
+        run = desk.state(subject)
+        if run.status == "started":
+            desk.append(subject, RunStopped(reason=revoked.reason), flow=run.task)
+        self._forget(revoked.run)
+
+    def _forget(self, run: str) -> None:
+        self.active.pop(run, None)
+        self.agent_of.pop(run, None)

@@ -1,0 +1,283 @@
+"""An actor's desk: the entities it works on, folded from the log, and what it has decided but not yet sent.
+
+Deciders read from the desk and write to the desk, and touch nothing else. So the same decider runs under the shell,
+in a test and in a simulation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from bus.blobs import sha256
+from bus.envelope import Commit, Draft, Record, encode, link
+from bus.errors import WitanError
+from bus.ids import fresh_id
+from bus.messages.agent import Alive
+from bus.messages.kinds import read_commit
+from bus.timers import Timer
+
+CAUSES = 256
+"""So many causes an entity remembers; a command that is repeated later than that is judged by the state alone."""
+
+
+class Fold(NamedTuple):
+    """How a kind's events become a state. `newest_only`: the state is not needed, only where the entity stands."""
+
+    initial: Callable[[], Any]
+    evolve: Callable[[Any, Any], Any]
+    newest_only: bool = False
+
+
+class Source(Protocol):
+    """Where a desk reads entities from."""
+
+    def read(self, subject: str, after: int = 0) -> list[Record]: ...
+
+    def last(self, subject: str) -> Record | None: ...
+
+
+class Hold(Exception):
+    """Not now: the message waits at the actor, unacknowledged, until it is ready again."""
+
+
+class Message(NamedTuple):
+    """One thing to decide on, with everything that a decider may know: ids and the time come with it."""
+
+    id: str
+    body: Any
+    subject: str = ""
+    flow: str = ""
+    now_s: float = 0.0
+    fresh: bool = False
+    """Nobody can have decided on it before, so what it opens cannot be on the log yet."""
+
+
+class Answer(NamedTuple):
+    """The answer to a command that this actor sent."""
+
+    command: str
+    fields: dict[str, Any]
+
+
+class Sending(NamedTuple):
+    """A command to another actor; the answer comes back as a message."""
+
+    actor: str
+    command: str
+    body: msgspec.Struct
+    id: str
+
+
+class Outcome(NamedTuple):
+    """What came of one message."""
+
+    drafts: list[Draft]
+    blobs: list[bytes]
+    timers: list[Timer]
+    sendings: list[Sending]
+    answer: dict[str, object]
+
+
+class _Entity:
+    __slots__ = ("causes", "expect", "prev", "state", "v")
+
+    def __init__(self, state: Any) -> None:
+        self.state, self.v, self.prev = state, 0, ""
+        self.expect: int | None = 0
+        self.causes: dict[str, None] = {}
+
+    def remember(self, cause: str) -> None:
+        self.causes[cause] = None
+        if len(self.causes) > CAUSES:
+            del self.causes[next(iter(self.causes))]
+
+
+class Decider(Protocol):
+    """What an actor is: where it reads, and what it makes of it. Everything else is the shell's."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def follows(self) -> Sequence[str]:
+        """The subjects of the log that it reads."""
+        ...
+
+    @property
+    def watches(self) -> Sequence[str]:
+        """Those of them whose state it needs though others write them."""
+        ...
+
+    @property
+    def woken_as(self) -> Sequence[str]:
+        """The names under which its timers fire."""
+        ...
+
+    def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
+        """The place in the log up to which it has certainly dealt with everything."""
+        ...
+
+    def ready(self, desk: "Desk") -> bool:
+        """Whether messages that had to wait can be tried again."""
+        ...
+
+    def recover(self, desk: "Desk", message: Message) -> None:
+        """What to do first, with nothing but the log to go by."""
+        ...
+
+    def decide(self, desk: "Desk", message: Message) -> None: ...
+
+    def beats(self) -> list[Alive]:
+        """Who is at work, for the heartbeat."""
+        ...
+
+
+class Desk:
+    """The entities of one actor."""
+
+    def __init__(self, by: str, folds: Mapping[str, Fold], source: Source) -> None:
+        self.by, self._folds, self._source = by, folds, source
+        self._entities: dict[str, _Entity] = {}
+        self._begin(Message("", None))
+
+    def _begin(self, message: Message) -> None:
+        self.message = message
+        self._events: dict[str, list[Any]] = {}
+        self._flows: dict[str, str] = {}
+        self._blobs: list[bytes] = []
+        self._timers: list[Timer] = []
+        self._sendings: list[Sending] = []
+        self._answer: dict[str, object] = {}
+
+    def state(self, subject: str, opens: bool = False) -> Any:
+        """What an entity has come to. `opens`: this message is the one that makes it."""
+        return self._entity(subject, opens).state
+
+    def peek(self, subject: str) -> Any:
+        """What somebody else's entity is right now, read from the log each time."""
+        fold = self._folds[subject.split(".", 2)[1]]
+        entity = _Entity(fold.initial())
+        self._load(subject, entity, fold)
+        return entity.state
+
+    def records(self, subject: str, after: int = 0) -> list[Record]:
+        """The entity's own records, for the rare decision that needs their places."""
+        return self._source.read(subject, after)
+
+    def knows(self, subject: str, cause: str) -> bool:
+        """Whether the entity has already dealt with this message."""
+        return cause in self._entity(subject).causes
+
+    def append(self, subject: str, *events: Any, flow: str = "") -> None:
+        """Let these events happen to an entity. `flow` is the task that they belong to, if the message does not say."""
+        entity = self._entity(subject)
+        evolve = self._folds[subject.split(".", 2)[1]].evolve
+        for event in events:
+            entity.state = evolve(entity.state, event)
+        self._events.setdefault(subject, []).extend(events)
+        if flow:
+            self._flows[subject] = flow
+
+    def keep(self, content: bytes) -> str:
+        """Keep a large text by its sha256; it is stored before the events that name it."""
+        self._blobs.append(content)
+        return sha256(content)
+
+    def wake(self, actor: str, name: str, at_s: float, body: msgspec.Struct) -> None:
+        """Set a durable timer."""
+        self._timers.append(Timer(actor, name, at_s, body))
+
+    def send(self, actor: str, command: str, body: msgspec.Struct) -> None:
+        """Send a command to another actor once the events are on the log."""
+        self._sendings.append(Sending(actor, command, body, f"{self.message.id}-{len(self._sendings)}-{self.by}"))
+
+    def answer(self, **fields: object) -> None:
+        """What the sender of the command is told."""
+        self._answer.update(fields)
+
+    def decide(self, decide: Callable[["Desk", Message], None], message: Message, after: int) -> Outcome:
+        """One message, one decision: at most one commit for each entity."""
+        self._begin(message)
+        try:
+            decide(self, message)
+        except (WitanError, Hold) as error:
+            if self._events:
+                raise RuntimeError("a decider said no after it had said yes") from error
+            raise
+        subjects = self._events if len(self._events) < 2 else sorted(self._events, key=_rank)
+        drafts = [self._draft(subject, self._events[subject], after) for subject in subjects]
+        return Outcome(drafts, self._blobs, self._timers, self._sendings, self._answer)
+
+    def observe(self, record: Record) -> None:
+        """Fold in what another actor did to an entity that this desk watches."""
+        commit = read_commit(record)
+        entity = self._entities.get(record.subject)
+        if entity is None or commit.v > entity.v + 1:
+            self._entities.pop(record.subject, None)
+            self._entity(record.subject)
+        elif commit.v == entity.v + 1:
+            self._fold(entity, record, commit, self._folds[record.subject.split(".", 2)[1]])
+
+    def _draft(self, subject: str, events: list[Any], after: int) -> Draft:
+        entity, message = self._entities[subject], self.message
+        entity.v += 1
+        id = fresh_id()
+        flow = subject[9:] if subject[:9] == "evt.task." else self._flows.get(subject, message.flow)
+        at = _iso(message.now_s)
+        body = encode(Commit(id, at, self.by, message.id, flow, entity.v, entity.prev, events, after))
+        draft = Draft(subject, body, id, entity.expect)
+        entity.prev, entity.expect = link(subject, body), None
+        entity.remember(message.id)
+        if getattr(entity.state, "closed", False):
+            del self._entities[subject]
+        return draft
+
+    def _entity(self, subject: str, opens: bool = False) -> _Entity:
+        entity = self._entities.get(subject)
+        if entity is None:
+            fold = self._folds[subject.split(".", 2)[1]]
+            entity = _Entity(fold.initial())
+            if not (opens and self.message.fresh):
+                self._load(subject, entity, fold)
+            self._entities[subject] = entity
+        return entity
+
+    def _load(self, subject: str, entity: _Entity, fold: Fold) -> None:
+        if fold.newest_only:
+            newest = self._source.last(subject)
+            records = [newest] if newest else []
+        else:
+            records = self._source.read(subject)
+        for record in records:
+            self._fold(entity, record, read_commit(record), fold)
+
+    def _fold(self, entity: _Entity, record: Record, commit: Commit[Any], fold: Fold) -> None:
+        if not fold.newest_only:
+            for event in commit.events:
+                entity.state = fold.evolve(entity.state, event)
+        entity.v, entity.expect = commit.v, record.seq
+        entity.prev = link(record.subject, record.body)
+        entity.remember(commit.cause)
+
+
+_RANKS = {"slots": 0, "task": 1, "agent": 2}
+
+
+def _rank(subject: str) -> int:
+    """Who is admitted stands on the log before what starts, and what starts before who is told to do it."""
+    return _RANKS.get(subject.split(".", 2)[1], 3)
+
+
+_last_iso: tuple[int, str] = (-1, "")
+
+
+def _iso(now_s: float) -> str:
+    """The moment in ISO 8601 with milliseconds; a busy desk asks many times in one of them."""
+    global _last_iso
+    ms = int(now_s * 1000)
+    if ms != _last_iso[0]:
+        stamp = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+        _last_iso = (ms, stamp.replace("+00:00", "Z"))
+    return _last_iso[1]

@@ -1,0 +1,14 @@
+"""How every kind's events become a state: the one table that all desks share."""
+
+from actors.agent import run
+from actors.desk import Fold
+from actors.guardian import orders
+from actors.orchestrator import roster, slots, task
+
+FOLDS = {
+    "task": Fold(task.Task, task.evolve),
+    "slots": Fold(slots.Slots, slots.evolve),
+    "agent": Fold(roster.Roster, roster.evolve),
+    "run": Fold(run.Run, run.evolve),
+    "guardian": Fold(orders.Order, orders.evolve),
+}

@@ -1,0 +1,1 @@
+"""Who watches: pause, resume, override, freeze, and the letters that nobody could read."""

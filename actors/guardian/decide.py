@@ -1,0 +1,113 @@
+"""What the Guardian orders: pause, resume, override one pipeline; freeze and thaw everything."""
+
+from collections.abc import Callable, Sequence
+
+from actors.desk import Desk, Message
+from actors.guardian.orders import MAIN
+from actors.orchestrator.task import refuse_unless
+from bus.envelope import Record
+from bus.errors import Refused
+from bus.ids import derived_id
+from bus.messages import guardian as said
+from bus.messages import task
+from bus.messages.agent import Alive
+from bus.messages.base import Event
+from bus.messages.timers import FreezeDue
+
+DEAD_LETTERS = "evt.guardian.dead"
+
+
+class Guardian:
+    """Orders are recorded here; the orchestrator and the agents carry them out and their events say so."""
+
+    name = "guardian"
+    follows: Sequence[str] = ()
+    watches: Sequence[str] = ()
+    woken_as: Sequence[str] = ("guardian",)
+
+    def __init__(self, answer_s: float) -> None:
+        self.answer_s = answer_s
+
+    def ready(self, desk: Desk) -> bool:
+        return True
+
+    def recover(self, desk: Desk, message: Message) -> None:
+        main = desk.state(MAIN)
+        if main.frozen and main.missing:
+            self._wait_for_answers(desk, main.frozen)
+
+    def beats(self) -> list[Alive]:
+        return []
+
+    def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
+        return head
+
+    def decide(self, desk: Desk, message: Message) -> None:
+        """One message, whatever it is."""
+        body = message.body
+        match body:
+            case said.PausePipeline():
+                pause = said.PauseOrdered(pipeline=body.pipeline_id, reason=body.reason)
+                self._order(desk, body.pipeline_id, pause, task.PipelinePaused, "pause")
+            case said.ResumePipeline():
+                resume = said.ResumeOrdered(pipeline=body.pipeline_id, reason=body.reason)
+                self._order(desk, body.pipeline_id, resume, task.PipelineResumed, "resume")
+            case said.OverridePipeline():
+                override = said.OverrideOrdered(
+                    pipeline=body.pipeline_id, override=body.override, reason=body.reason
+                )
+                self._order(desk, body.pipeline_id, override, task.TaskCancelled, "override")
+            case said.Freeze():
+                self._freeze(desk, body)
+            case said.Thaw():
+                self._thaw(desk, body)
+            case said.JoinWatch() if body.actor not in desk.state(MAIN).actors:
+                desk.append(MAIN, said.ActorJoined(actor=body.actor))
+            case said.AcknowledgeFreeze():
+                self._acknowledge(desk, body)
+            case FreezeDue():
+                self._count_answers(desk, body)
+            case said.BuryLetter():
+                if not desk.knows(DEAD_LETTERS, message.id):
+                    desk.append(DEAD_LETTERS, said.LetterBuried(stream=body.stream, seq=body.seq, reason=body.reason))
+
+    def _order(self, desk: Desk, pipeline: str, order: Event, needs: type[task.TaskEvent], wish: str) -> None:
+        """Record an order to one pipeline. What a task must allow for an override is what it must allow for an end."""
+        id = derived_id(desk.message.id)
+        subject = f"evt.guardian.{id}"
+        if not desk.state(subject, opens=True).given:
+            refuse_unless(desk.peek(f"evt.task.{pipeline}"), needs, wish)
+            desk.append(subject, order)
+        desk.answer(order=id, pipeline_id=pipeline, ordered=wish)
+
+    def _freeze(self, desk: Desk, wish: said.Freeze) -> None:
+        main = desk.state(MAIN)
+        if main.frozen and not desk.knows(MAIN, desk.message.id):
+            raise Refused(f"everything is frozen already by order {main.frozen}", "End it with `witan guardian thaw`.")
+        order = derived_id(desk.message.id)
+        if not main.frozen:
+            desk.append(MAIN, said.FreezeOrdered(order=order, actors=sorted(main.actors), reason=wish.reason))
+            self._wait_for_answers(desk, order)
+        desk.answer(order=order, ordered="freeze", actors=sorted(main.actors))
+
+    def _thaw(self, desk: Desk, wish: said.Thaw) -> None:
+        main = desk.state(MAIN)
+        if not main.frozen and not desk.knows(MAIN, desk.message.id):
+            raise Refused("nothing is frozen", "See the orders with `witan query guardian`.")
+        order = main.frozen
+        if order:
+            desk.append(MAIN, said.ThawOrdered(order=order, reason=wish.reason))
+        desk.answer(order=order, ordered="thaw")
+
+    def _acknowledge(self, desk: Desk, word: said.AcknowledgeFreeze) -> None:
+        main = desk.state(MAIN)
+        if main.frozen == word.order and word.actor not in main.acknowledged:
+            desk.append(MAIN, said.FreezeAcknowledged(order=word.order, actor=word.actor))
+
+    def _wait_for_answers(self, desk: Desk, order: str) -> None:
+        desk.wake(self.name, "freeze", desk.message.now_s + self.answer_s, FreezeDue(order=order))
+
+    def _count_answers(self, desk: Desk, due: FreezeDue) -> None:
+        main = desk.state(MAIN)
+        if main.frozen == due.order and main.missing and not desk.knows(MAIN, desk.message.id):
+            desk.append(MAIN, said.FreezeUnanswered(order=due.order, actors=main.missing))

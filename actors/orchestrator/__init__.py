@@ -1,0 +1,1 @@
+"""Who leads: tasks, phases, admission, assignments, leases."""

@@ -1,0 +1,194 @@
+"""What the orchestrator does with everything it hears: one message in, events on tasks, slots and queues out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.desk import Answer, Desk, Message
+from actors.orchestrator import pipeline
+from actors.orchestrator.floor import Floor
+from actors.orchestrator.roster import SUBJECT as ROSTER
+from actors.orchestrator.slots import SUBJECT as SLOTS
+from actors.orchestrator.task import Task, refuse_unless
+from actors.orchestrator.workflow import Workflow
+from bus.envelope import Record, open_envelope
+from bus.errors import Refused
+from bus.ids import derived_id
+from bus.messages import guardian, run, slots, task
+from bus.messages.agent import AgentJoined, Alive, RegisterAgent
+from bus.messages.base import Command
+from bus.messages.timers import LeasesDue
+
+RESUMED_FIRST = 10
+"""A resumed pipeline goes before every priority that a submission can have."""
+
+
+class Orchestrator:
+    """Leads every task through its workflow."""
+
+    name = "orchestrator"
+    follows: Sequence[str] = ("evt.run.*.*", "evt.guardian.*")
+    watches: Sequence[str] = ()
+    woken_as: Sequence[str] = ("orchestrator",)
+
+    def __init__(self, workflows: dict[str, Workflow], lease_s: float, limit: int) -> None:
+        self.workflows, self.limit = workflows, limit
+        self.floor = Floor(lease_s)
+
+    def ready(self, desk: Desk) -> bool:
+        return True
+
+    def beats(self) -> list[Alive]:
+        return []
+
+    def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
+        """Where its own newest commit says that it was."""
+        newest = [record for pattern in ("evt.task.*", SLOTS) if (record := last(pattern))]
+        return max((open_envelope(record).after for record in newest), default=0)
+
+    def recover(self, desk: Desk, message: Message) -> None:
+        """Derive the floor from the tasks that hold a slot, and finish what a crash cut in two."""
+        self.floor = Floor(self.floor.lease_s)
+        desk.send("guardian", "join_watch", guardian.JoinWatch(actor=self.name))
+        admission = desk.state(SLOTS)
+        if admission.limit != self.limit and not admission.by_hand:
+            desk.append(SLOTS, slots.SlotsResized(limit=self.limit))
+        if admission.frozen:
+            acknowledge = guardian.AcknowledgeFreeze(order=admission.frozen, actor=self.name)
+            desk.send("guardian", "acknowledge_freeze", acknowledge)
+        for id in list(admission.holders):
+            pipeline.take_up(self, desk, id)
+        pipeline.admit(self, desk)
+
+    def decide(self, desk: Desk, message: Message) -> None:
+        """One message, whatever it is."""
+        body = message.body
+        match body:
+            case run.RunFinished() | run.RunFailed() | run.RunStopped():
+                pipeline.run_ended(self, desk, message, body)
+            case run.RunStarted() | Answer():
+                pass
+            case Alive():
+                self.floor.alive(body.agent, body.runs, message.now_s)
+            case LeasesDue():
+                pipeline.leases_due(self, desk)
+            case Command():
+                self._command(desk, message, body)
+            case _:
+                self._order(desk, message, body)
+
+    def _command(self, desk: Desk, message: Message, command: Command) -> None:
+        match command:
+            case task.SubmitTask():
+                self._submit(desk, message, command)
+            case task.CancelTask():
+                self._cancel(desk, message, command)
+            case task.ResetTask():
+                self._reset(desk, message, command)
+            case slots.ResizeSlots():
+                if desk.state(SLOTS).limit != command.limit:
+                    desk.append(SLOTS, slots.SlotsResized(limit=command.limit, by_hand=True))
+                    pipeline.admit(self, desk)
+                desk.answer(limit=command.limit)
+            case RegisterAgent():
+                self._register(desk, command)
+            case _:
+                raise Refused(f"the orchestrator does not carry out {type(command).__name__}")
+
+    def _order(self, desk: Desk, message: Message, order: Any) -> None:
+        """What the Guardian has ordered; an order that came too late for its task stays without effect."""
+        id = message.subject.rsplit(".", 1)[1]
+        match order:
+            case guardian.PauseOrdered():
+                pipeline.pause(self, desk, order.pipeline, id, order.reason)
+            case guardian.ResumeOrdered():
+                pipeline.resume(self, desk, order.pipeline, id, order.reason)
+            case guardian.OverrideOrdered():
+                subject = f"evt.task.{order.pipeline}"
+                state: Task = desk.state(subject)
+                if not state.closed and state.status != "absent" and not desk.knows(subject, message.id):
+                    applied = task.OverrideApplied(order=id, override=order.override, reason=order.reason)
+                    desk.append(subject, applied)
+            case guardian.FreezeOrdered():
+                if not desk.state(SLOTS).frozen:
+                    desk.append(SLOTS, slots.WorkFrozen(order=order.order))
+                acknowledge = guardian.AcknowledgeFreeze(order=order.order, actor=self.name)
+                desk.send("guardian", "acknowledge_freeze", acknowledge)
+            case guardian.ThawOrdered():
+                self._thaw(desk, order)
+            case _:
+                pass
+
+    def _thaw(self, desk: Desk, order: guardian.ThawOrdered) -> None:
+        admission = desk.state(SLOTS)
+        if admission.frozen:
+            desk.append(SLOTS, slots.WorkThawed(order=order.order))
+            for id in list(admission.holders):
+                pipeline.go_on(self, desk, id)
+            pipeline.admit(self, desk)
+
+    def _submit(self, desk: Desk, message: Message, wish: task.SubmitTask) -> None:
+        id = derived_id(message.id)
+        subject = f"evt.task.{id}"
+        state: Task = desk.state(subject, opens=True)
+        if state.status != "absent":
+            if not desk.knows(subject, message.id):
+                raise Refused(f"another task has the id {id}", "Send the command with another id.")
+            desk.answer(task_id=id, status=state.status, repeated=True)
+            return
+        workflow = self.workflows.get(wish.workflow)
+        if workflow is None:
+            raise Refused(
+                f"there is no workflow {wish.workflow!r}", f"The workflows are: {', '.join(sorted(self.workflows))}."
+            )
+        phases = workflow.subset(wish.phases)
+        admitted = pipeline.ask_for_slot(desk, id, wish.priority)
+        desk.append(
+            subject,
+            task.TaskSubmitted(
+                task=wish.task,
+                workflow=wish.workflow,
+                phases=phases,
+                priority=wish.priority,
+                context=wish.context,
+            ),
+        )
+        if admitted:
+            pipeline.start(self, desk, id)
+        desk.answer(task_id=id, status=desk.state(subject).status, phases=phases)
+
+    def _cancel(self, desk: Desk, message: Message, wish: task.CancelTask) -> None:
+        subject = f"evt.task.{wish.task_id}"
+        if not desk.knows(subject, message.id):
+            state: Task = desk.state(subject)
+            refuse_unless(state, task.TaskCancelled, "cancel")
+            pipeline.revoke(self, desk, state, wish.reason or "the task was cancelled")
+            desk.append(subject, task.TaskCancelled(reason=wish.reason))
+            pipeline.leave(self, desk, wish.task_id)
+        desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
+
+    def _reset(self, desk: Desk, message: Message, wish: task.ResetTask) -> None:
+        subject = f"evt.task.{wish.task_id}"
+        if not desk.knows(subject, message.id):
+            state: Task = desk.state(subject)
+            refuse_unless(state, task.TaskReset, "reset")
+            self.floor.stop_waiting(state.role, wish.task_id)
+            pipeline.revoke(self, desk, state, wish.reason or "the task was reset")
+            admitted = pipeline.ask_for_slot(desk, wish.task_id, RESUMED_FIRST)
+            desk.append(subject, task.TaskReset(reason=wish.reason))
+            if state.status == "running":
+                pipeline.go_on(self, desk, wish.task_id)
+            elif admitted:
+                pipeline.start(self, desk, wish.task_id)
+        desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
+
+    def _register(self, desk: Desk, wish: RegisterAgent) -> None:
+        member = desk.state(ROSTER).members.get(wish.agent)
+        if member is None or (member.role, member.capacity) != (wish.role, wish.capacity):
+            desk.append(ROSTER, AgentJoined(agent=wish.agent, role=wish.role, capacity=wish.capacity))
+        self.floor.suspects.discard(wish.agent)
+        runs = [run for run, agent in self.floor.agent_of.items() if agent == wish.agent]
+        open_work = [pipeline.work_for(self, desk, self.floor.task_of[run]) for run in runs]
+        desk.answer(agent=wish.agent, runs=[msgspec.to_builtins(work) for work in open_work])
+        pipeline.staff(self, desk, wish.role)

@@ -1,0 +1,65 @@
+"""The floor: who works on what right now, who waits for an agent, and until when an assignment may be silent.
+
+All of it follows from the tasks that hold a slot; it is derived anew at every start and never stored.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from actors.orchestrator.roster import Member
+
+
+class Floor:
+    """Kept beside the folds, because asking every task each time would make an assignment cost what a scan costs."""
+
+    def __init__(self, lease_s: float) -> None:
+        self.lease_s = lease_s
+        self.load: dict[str, int] = {}
+        self.deadlines: dict[str, float] = {}
+        self.task_of: dict[str, str] = {}
+        self.agent_of: dict[str, str] = {}
+        self.waiting: dict[str, deque[str]] = {}
+        self.suspects: set[str] = set()
+        self.armed = False
+
+    def take(self, agent: str, run: str, task: str, now_s: float) -> None:
+        self.load[agent] = self.load.get(agent, 0) + 1
+        self.deadlines[run] = now_s + self.lease_s
+        self.task_of[run], self.agent_of[run] = task, agent
+
+    def give_back(self, run: str) -> None:
+        agent = self.agent_of.pop(run, "")
+        if agent:
+            self.load[agent] -= 1
+            del self.deadlines[run], self.task_of[run]
+
+    def wait(self, role: str, task: str) -> None:
+        line = self.waiting.setdefault(role, deque())
+        if task not in line:
+            line.append(task)
+
+    def stop_waiting(self, role: str, task: str) -> None:
+        line = self.waiting.get(role)
+        if line and task in line:
+            line.remove(task)
+
+    def choose(self, role: str, members: dict[str, Member]) -> str:
+        """The least loaded agent of the role that has room; one that let a lease expire only if nobody else has."""
+        best, best_rank = "", (True, 0.0)
+        for agent, member in members.items():
+            load = self.load.get(agent, 0)
+            if member.role != role or load >= member.capacity:
+                continue
+            rank = (agent in self.suspects, load / member.capacity)
+            if not best or rank < best_rank:
+                best, best_rank = agent, rank
+        return best
+
+    def alive(self, agent: str, runs: Iterable[str], now_s: float) -> None:
+        self.suspects.discard(agent)
+        for run in runs:
+            if self.agent_of.get(run) == agent:
+                self.deadlines[run] = now_s + self.lease_s
+
+    def expired(self, now_s: float) -> list[str]:
+        return [run for run, deadline in self.deadlines.items() if deadline <= now_s]

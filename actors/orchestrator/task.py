@@ -1,0 +1,135 @@
+"""A task: the table of its transitions, and what its events make of it."""
+
+from typing import Literal, assert_never
+
+import msgspec
+
+from bus.errors import Refused
+from bus.messages import task as said
+from bus.messages.base import Input, Pieces
+
+Status = Literal["absent", "pending", "running", "paused", "completed", "failed", "cancelled"]
+
+TRANSITIONS: dict[tuple[Status, type[said.TaskEvent]], Status] = {
+    ("absent", said.TaskSubmitted): "pending",
+    ("pending", said.PipelineStarted): "running",
+    ("pending", said.PipelinePaused): "paused",
+    ("pending", said.TaskCancelled): "cancelled",
+    ("running", said.PipelinePaused): "paused",
+    ("running", said.TaskReset): "running",
+    ("running", said.TaskCompleted): "completed",
+    ("running", said.TaskFailed): "failed",
+    ("running", said.TaskCancelled): "cancelled",
+    ("paused", said.PipelineResumed): "pending",
+    ("paused", said.TaskCompleted): "completed",
+    ("paused", said.TaskFailed): "failed",
+    ("paused", said.TaskCancelled): "cancelled",
+    ("failed", said.TaskReset): "pending",
+}
+"""The only ways from one status to another. A resumed or reset pipeline is pending until it has a slot again."""
+
+ENDED = ("completed", "failed", "cancelled")
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """Who works on the current phase."""
+
+    agent: str
+    run: str
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What the orchestrator knows of one task."""
+
+    status: Status = "absent"
+    text: str = ""
+    workflow: str = ""
+    phases: tuple[str, ...] = ()
+    priority: int = 0
+    context: Pieces = {}
+    phase: str = ""
+    role: str = ""
+    attempt: int = 0
+    epoch: int = 0
+    """How often work was handed out for this task; it names the runs and fences the late ones."""
+    assignment: Assignment | None = None
+    done: tuple[Input, ...] = ()
+
+    @property
+    def closed(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def next_phase(self) -> str:
+        """The phase that comes after those that are done; nothing when all are."""
+        return self.phases[len(self.done)] if len(self.done) < len(self.phases) else ""
+
+    @property
+    def waits_for_agent(self) -> bool:
+        return bool(self.phase) and self.assignment is None and not self.closed
+
+
+def refuse_unless(task: Task, event: type[said.TaskEvent], wish: str) -> None:
+    """Refuse a wish whose event the table does not allow now."""
+    if task.status == "absent":
+        raise Refused(f"cannot {wish}: there is no such task", "List the tasks with `witan status`.")
+    if (task.status, event) not in TRANSITIONS:
+        allowed = sorted({status for status, type in TRANSITIONS if type is event})
+        raise Refused(
+            f"cannot {wish}: the task is {task.status}",
+            f"That is possible while it is {' or '.join(allowed)}. See `witan status`.",
+        )
+
+
+def evolve(task: Task, event: said.TaskEvent) -> Task:
+    """What the task is after the event."""
+    task = _told(task, event)
+    status = TRANSITIONS.get((task.status, type(event)))
+    return task if status is None else msgspec.structs.replace(task, status=status)
+
+
+def _told(task: Task, event: said.TaskEvent) -> Task:
+    replace = msgspec.structs.replace
+    match event:
+        case said.PhaseRequested():
+            return replace(task, phase=event.phase, role=event.role, attempt=event.attempt, assignment=None)
+        case said.PhaseAssigned():
+            return replace(task, epoch=event.epoch, assignment=Assignment(event.agent, event.run))
+        case said.PhaseCompleted():
+            done = (*task.done, Input(event.phase, event.agent, event.run))
+            return replace(task, done=done, phase="", role="", attempt=0, assignment=None)
+        case said.TaskSubmitted():
+            return replace(
+                task,
+                text=event.task,
+                workflow=event.workflow,
+                phases=tuple(event.phases),
+                priority=event.priority,
+                context=event.context,
+            )
+        case said.AssignmentLost():
+            return replace(task, assignment=None)
+        case said.PhaseFailed():
+            return replace(task, phase="", role="", assignment=None)
+        case said.TaskReset():
+            return replace(task, phase="", role="", attempt=0, assignment=None)
+        case said.OverrideApplied():
+            overrides = {**_overrides(task.context), **event.override}
+            return replace(task, context={**task.context, "overrides": overrides})
+        case (
+            said.PipelineStarted()
+            | said.PipelinePaused()
+            | said.PipelineResumed()
+            | said.ResultRefused()
+            | said.TaskCompleted()
+            | said.TaskFailed()
+            | said.TaskCancelled()
+        ):
+            return task
+        case _:
+            assert_never(event)
+
+
+def _overrides(context: Pieces) -> Pieces:
+    overrides = context.get("overrides")
+    return overrides if isinstance(overrides, dict) else {}

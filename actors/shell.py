@@ -1,0 +1,328 @@
+"""The shell around every actor: mailbox, log, acknowledgements, answers. What an actor is, its decider says.
+
+One turn of the mailbox: decode what has come, decide on each message, and hand the outbox one parcel, so that all
+commits of the turn go to the log together. Messages are acknowledged when the parcel is on the log.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import pykka
+import structlog
+
+from actors.desk import Answer, Decider, Desk, Hold, Message
+from actors.folds import FOLDS
+from actors.outbox import Outbox, Parcel, Settled, Wires
+from bus.commands import CommandDesk, command_id
+from bus.envelope import Record
+from bus.errors import Invalid, WitanError
+from bus.follow import Letter, WorkQueue
+from bus.ids import fresh_id
+from bus.jetstream import JetStreamLog
+from bus.messages.agent import Alive
+from bus.messages.guardian import BuryLetter
+from bus.messages.kinds import read_command, read_commit
+from bus.messages.timers import AnyDue
+from bus.subjects import COMMANDS, TIMERS, command_of
+
+STRIKES = 3
+"""A message that brings its actor down so often is buried."""
+_dues = msgspec.json.Decoder(AnyDue)
+_alive = msgspec.json.Decoder(Alive)
+
+
+class Begin(NamedTuple):
+    """Read the log and take the work up."""
+
+
+class Records(NamedTuple):
+    batch: list[Record]
+
+
+class Commands(NamedTuple):
+    batch: list[Letter]
+
+
+class Fired(NamedTuple):
+    batch: list[Letter]
+
+
+class Heard(NamedTuple):
+    body: Any
+
+
+class Beat(NamedTuple):
+    """Say who is at work."""
+
+
+class Failed(NamedTuple):
+    error: Exception
+
+
+class _Held(NamedTuple):
+    """A message that waits at the actor until its decider is ready again."""
+
+    message: Message
+    settled: Settled | None
+    seq: int
+
+
+class _Reader:
+    """Entities, read from the log by the actor's own thread."""
+
+    def __init__(self, wires: Wires) -> None:
+        self._wires = wires
+
+    def read(self, subject: str, after: int = 0) -> list[Record]:
+        return self._wires.bridge.run(self._wires.log.read(subject, after))
+
+    def last(self, subject: str) -> Record | None:
+        return self._wires.bridge.run(self._wires.log.last(subject))
+
+
+class Shell(pykka.ThreadingActor):
+    """One actor."""
+
+    use_daemon_thread = True
+
+    def __init__(
+        self, decider: Decider, wires: Wires, strikes: dict[str, int], died: Callable[["Shell", str], None]
+    ) -> None:
+        super().__init__()
+        self.decider, self.wires, self.died, self.strikes = decider, wires, died, strikes
+        self.log = structlog.get_logger().bind(actor=decider.name)
+        self.desk = Desk(decider.name, FOLDS, _Reader(wires))
+        me = self.actor_ref
+        self.outbox = Outbox(wires, lambda error: me.tell(Failed(error)), lambda answer: me.tell(Heard(answer)))
+        self.commands: CommandDesk | None = None
+        self.timers: WorkQueue | None = None
+        self._subscription: Any = None
+        self._held: list[_Held] = []
+        self._place = 0
+        self._heads = (0, 0)
+        self._beating = False
+        self._now = 0.0
+        self._message_key = ""
+        self._opened = False
+        self._clear()
+
+    def on_receive(self, mail: Any) -> None:
+        """One turn: decide on everything in it, then send one parcel."""
+        self._now = self.wires.clock()
+        match mail:
+            case Records():
+                self._take_records(mail.batch)
+            case Commands():
+                self._take_commands(mail.batch)
+            case Fired():
+                self._take_fired(mail.batch)
+            case Heard():
+                self._decide(Message(fresh_id(), mail.body, now_s=self._now), None, 0)
+            case Begin():
+                self._begin()
+            case Beat():
+                self._beat()
+            case Failed():
+                raise mail.error
+        self._try_held()
+        self._post()
+        if not self._beating and self.decider.beats():
+            self._beating = True
+            self._beat()
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """Let go of the bus, and let the supervisor begin again from the log."""
+        expected = isinstance(exception_value, WitanError)
+        log = self.log.warning if expected else self.log.error
+        log("actor stopped", why=repr(exception_value), exc_info=None if expected else exception_value)
+        if self._message_key and not expected:
+            self.strikes[self._message_key] = self.strikes.get(self._message_key, 0) + 1
+        self.close()
+        self.died(self, repr(exception_value))
+
+    def on_stop(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading and wait for what is under way."""
+        self.wires.bridge.run(self._close())
+
+    async def _close(self) -> None:
+        for reader in (self.commands, self.timers, self.outbox.follower):
+            if reader is not None:
+                await reader.close()
+        if self._subscription is not None:
+            await self.wires.connection.unsubscribe(self._subscription)
+        await self.outbox.close()
+
+    def _begin(self) -> None:
+        bridge, wires = self.wires.bridge, self.wires
+        head = bridge.run(wires.log.head())
+        self._heads = (head, bridge.run(JetStreamLog(wires.connection, COMMANDS).head()))
+        self._place = self.outbox.upto = self.decider.resume_after(
+            lambda pattern: bridge.run(wires.log.last(pattern)), head
+        )
+        message = Message(fresh_id(), None, now_s=self._now)
+        outcome = self.desk.decide(lambda desk, told: self.decider.recover(desk, told), message, self._place)
+        self._add(outcome, None)
+        self._post()
+        bridge.run(self._open())
+        self.log.info("actor started", after=self._place, head=head)
+
+    async def _open(self) -> None:
+        me, connection = self.actor_ref, self.wires.connection
+        if self.decider.follows:
+            self.outbox.follower = await self.wires.log.follow(
+                self.decider.follows, self._place, lambda batch, _: me.tell(Records(batch))
+            )
+        name = self.decider.name
+        if name in ("orchestrator", "guardian"):
+            self.commands = CommandDesk(
+                connection, name, lambda batch, _: me.tell(Commands(batch)), lambda letter: me.tell(Commands([letter]))
+            )
+            await self.commands.open()
+        patterns = [f"fired.{woken}.>" for woken in self.decider.woken_as]
+        self.timers = WorkQueue(connection, TIMERS, f"timers-{name}", patterns, lambda batch, _: me.tell(Fired(batch)))
+        await self.timers.open()
+        if name == "orchestrator":
+            self._subscription = await connection.subscribe("live.heartbeat.*", self._heard_heartbeat)
+
+    def _heard_heartbeat(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
+        try:
+            self.actor_ref.tell(Heard(_alive.decode(body)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.log.warning("unreadable heartbeat", subject=subject.decode(errors="replace"))
+
+    def _take_records(self, batch: list[Record]) -> None:
+        watches = self.decider.watches
+        for record in batch:
+            if record.subject in watches:
+                self.desk.observe(record)
+            commit = read_commit(record)
+            fresh = record.seq > self._heads[0]
+            for place, event in enumerate(commit.events):
+                id = commit.id
+                message = Message(id, event, record.subject, commit.flow, self._now, fresh)
+                self._decide(message, None, record.seq, f"{id}/{place}")
+            if len(self._drafts) >= 500:
+                self._post()
+        self._place = max(self._place, batch[-1].seq)
+        self._records += len(batch)
+
+    def _take_commands(self, batch: list[Letter]) -> None:
+        assert self.commands is not None
+        for letter in batch:
+            id = command_id(letter)
+            try:
+                command = read_command(*command_of(letter.subject), letter.body)
+            except Invalid as error:
+                self._refuse(letter, error, b"+TERM " + str(error)[:200].encode("ascii", "replace"))
+                continue
+            fresh = letter.seq > self._heads[1]
+            message = Message(command.id or id, command, letter.subject, now_s=self._now, fresh=fresh)
+            self._decide(message, Settled(self.commands.queue, letter, b"+ACK", self.commands), 0)
+            if len(self._drafts) >= 500:
+                self._post()
+
+    def _take_fired(self, batch: list[Letter]) -> None:
+        assert self.timers is not None
+        for letter in batch:
+            settled = Settled(self.timers, letter)
+            try:
+                due = _dues.decode(letter.body)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                self._settled.append(settled._replace(word=b"+TERM unreadable timer"))
+                continue
+            self._decide(Message(command_id(letter), due, letter.subject, now_s=self._now), settled, 0)
+
+    def _decide(self, message: Message, settled: Settled | None, seq: int, key: str = "") -> None:
+        self._message_key = key or message.id
+        if self.strikes and self.strikes.get(self._message_key, 0) >= STRIKES:
+            self._bury(message, settled, seq)
+            return
+        try:
+            outcome = self.desk.decide(self.decider.decide, message, self.outbox.upto)
+        except Hold:
+            self._held.append(_Held(message, settled, seq))
+        except WitanError as error:
+            if settled is None:
+                raise
+            self._refuse(settled.letter, error, b"+ACK")
+        else:
+            self._add(outcome, settled)
+        self._message_key = ""
+
+    def _bury(self, message: Message, settled: Settled | None, seq: int) -> None:
+        """Give a message up that nobody survives, so that those behind it are heard."""
+        reason = f"{type(message.body).__name__} stopped {self.decider.name} {STRIKES} times"
+        self.log.error("letter buried", cause=message.id, flow=message.flow, why=reason)
+        stream = "EVENTS" if settled is None else COMMANDS
+        place = seq if settled is None else settled.letter.seq
+        letter = BuryLetter(stream=stream, seq=place, reason=reason)
+        self.strikes.pop(self._message_key, None)
+        self._sendings += self.desk.decide(
+            lambda desk, _: desk.send("guardian", "bury_letter", letter), message, self.outbox.upto
+        ).sendings
+        if settled is not None:
+            error = Invalid(reason, "This is a bug in Witan; the message lies in the stream DEAD.")
+            self._refuse(settled.letter, error, b"+TERM poison")
+
+    def _refuse(self, letter: Letter, error: WitanError, word: bytes) -> None:
+        assert self.commands is not None
+        self.log.info("refused", subject=letter.subject[:200], cause=command_id(letter), code=error.code, why=str(error))
+        answer = msgspec.json.encode(error.answer())
+        self._settled.append(Settled(self.commands.queue, letter, word, self.commands, answer))
+
+    def _add(self, outcome: Any, settled: Settled | None) -> None:
+        self._drafts += outcome.drafts
+        self._blobs += outcome.blobs
+        self._timers += outcome.timers
+        self._sendings += outcome.sendings
+        if settled is not None:
+            if settled.desk is not None:
+                settled = settled._replace(answer=msgspec.json.encode({"ok": True, **outcome.answer}))
+            self._settled.append(settled)
+
+    def _try_held(self) -> None:
+        if self._held and self.decider.ready(self.desk):
+            held, self._held = self._held, []
+            for message, settled, seq in held:
+                self._decide(message._replace(now_s=self._now, fresh=False), settled, seq)
+
+    def _post(self) -> None:
+        held_from = min((held.seq for held in self._held if held.seq), default=0)
+        upto = held_from - 1 if held_from else self._place
+        if self._drafts or self._settled or self._timers or self._sendings or self._records:
+            parcel = Parcel(
+                self._drafts, self._blobs, self._timers, self._sendings, self._settled, self._records, upto
+            )
+            self.wires.bridge.post(self.outbox.post, parcel)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._drafts: list[Any] = []
+        self._blobs: list[bytes] = []
+        self._timers: list[Any] = []
+        self._sendings: list[Any] = []
+        self._settled: list[Settled] = []
+        self._records = 0
+
+    def _beat(self) -> None:
+        """The beat comes from the actor's own thread, so that a stuck actor falls silent."""
+        beats = self.decider.beats()
+        self._beating = bool(beats)
+        if beats:
+            self.wires.bridge.post(self._send_beats, [(alive.agent, msgspec.json.encode(alive)) for alive in beats])
+
+    def _send_beats(self, beats: list[tuple[str, bytes]]) -> None:
+        for agent, body in beats:
+            if self.wires.connection.connected:
+                self.wires.connection.publish(f"live.heartbeat.{agent}".encode(), body)
+        self.wires.bridge.loop.call_later(self.beat_s, self._tell_beat)
+
+    beat_s = 5.0
+
+    def _tell_beat(self) -> None:
+        if self.actor_ref.is_alive():
+            self.actor_ref.tell(Beat())

@@ -1,0 +1,27 @@
+"""What a durable timer says when it fires."""
+
+import msgspec
+
+
+class Due(msgspec.Struct, frozen=True, tag_field="type", tag=True):
+    """The moment has come."""
+
+
+class LeasesDue(Due, frozen=True):
+    """Some assignment may have been silent for too long."""
+
+
+class FreezeDue(Due, frozen=True):
+    """Whoever has not acknowledged the freeze by now is late."""
+
+    order: str
+
+
+class StepDue(Due, frozen=True):
+    """A run goes on with its next step."""
+
+    agent: str
+    run: str
+
+
+AnyDue = LeasesDue | FreezeDue | StepDue

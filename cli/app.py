@@ -1,0 +1,132 @@
+"""The composition root: one object that holds all of Witan, opened and closed by the daemon, a test or a benchmark."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pykka
+from pykka import ActorRef
+
+import actors
+from actors.agent.decide import Agents
+from actors.agent.mind import Script, read_script
+from actors.desk import Decider
+from actors.guardian.decide import Guardian
+from actors.orchestrator.decide import Orchestrator
+from actors.orchestrator.workflow import Workflow, read_workflows
+from actors.outbox import Wires
+from actors.supervisor import Supervisor
+from bus import topology
+from bus.blobs import Blobs
+from bus.bridge import Bridge
+from bus.commands import answer_strangers
+from bus.connection import Connection, connect
+from bus.errors import Refused
+from bus.jetstream import JetStreamLog
+from bus.server import Server
+from cli.config import Settings
+
+OWN_THREADS = 8
+"""Up to so many agents have an actor of their own; more of them share so many (512 threads were 4 times slower)."""
+FILES = Path(actors.__file__).parent
+
+
+class App:
+    """Everything that runs in one process."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time, projections: bool = True) -> None:
+        self.settings, self._clock, self._with_projections = settings, clock, projections
+        self.bridge = Bridge()
+        self.server: Server | None = None
+        self.connection: Connection
+        self.log: JetStreamLog
+        self.blobs: Blobs
+        self.supervisor: ActorRef[Supervisor] | None = None
+
+    @property
+    def url(self) -> str:
+        return self.server.url if self.server else self.settings.nats_url
+
+    @property
+    def public_url(self) -> str:
+        return self.server.public_url if self.server else self.settings.nats_url.rsplit("@", 1)[-1]
+
+    def open(self) -> "App":
+        """Server, streams, actors, projections; ready when this returns."""
+        try:
+            deciders = self._deciders()
+            self.bridge.run(self._connect())
+            wires = Wires(self.bridge, self.connection, self.log, self.blobs, self._clock)
+            self.supervisor = Supervisor.start(wires)
+            self.supervisor.proxy().begin(deciders).get(timeout=60)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """Actors first, then what they stand on."""
+        if self.supervisor is not None and self.supervisor.is_alive():
+            self.supervisor.proxy().end().get(timeout=60)
+            self.supervisor.stop(block=True, timeout=10)
+        self.bridge.run(self._disconnect())
+        self.bridge.close()
+
+    async def _connect(self) -> None:
+        if not self.settings.nats_url:
+            self.server = Server(self.settings.state_dir / "nats")
+            await self.server.start()
+        self.connection = await connect(self.url, "witan")
+        await topology.ensure(self.connection)
+        self.log = JetStreamLog(self.connection)
+        self.blobs = Blobs(self.connection)
+        await answer_strangers(self.connection)
+
+    async def _disconnect(self) -> None:
+        if hasattr(self, "connection"):
+            await self.connection.close()
+        if self.server is not None:
+            await self.server.stop()
+
+    def _deciders(self) -> list[Decider]:
+        settings = self.settings
+        script = read_script(_script_path(settings.script))
+        workflows = read_workflows(FILES / "workflows", settings.state_dir / "workflows")
+        _refuse_unless_staffed(workflows, settings)
+        deciders: list[Decider] = [
+            Guardian(settings.freeze_answer_s),
+            Orchestrator(workflows, settings.lease_s, settings.pipelines),
+        ]
+        return deciders + _hosts(settings.agents, settings.agent_capacity, script)
+
+
+def _hosts(counts: dict[str, int], capacity: int, script: Script) -> list[Decider]:
+    """One actor for each agent, or, for many agents, a few actors that share them out."""
+    roles = {f"{role}-{number:02d}": role for role, count in counts.items() for number in range(1, count + 1)}
+    if len(roles) <= OWN_THREADS:
+        return [Agents(name, {name: role}, capacity, script) for name, role in roles.items()]
+    names = list(roles)
+    shares = [names[start::OWN_THREADS] for start in range(OWN_THREADS)]
+    return [
+        Agents(f"agents-{number}", {name: roles[name] for name in share}, capacity, script)
+        for number, share in enumerate(shares, 1)
+    ]
+
+
+def _script_path(script: str) -> Path:
+    own = FILES / "scripts" / f"{script}.toml"
+    return own if own.exists() else Path(script)
+
+
+def _refuse_unless_staffed(workflows: dict[str, Workflow], settings: Settings) -> None:
+    if settings.workflow not in workflows:
+        raise Refused(
+            f"there is no workflow {settings.workflow!r}", f"The workflows are: {', '.join(sorted(workflows))}."
+        )
+    for phase in workflows[settings.workflow].phases:
+        if not settings.agents.get(phase.role):
+            raise Refused(
+                f"workflow {settings.workflow!r} needs a {phase.role}, and there is none",
+                f"Set `agents.{phase.role} = 1` in witan.toml.",
+            )
