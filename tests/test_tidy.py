@@ -274,5 +274,8 @@ def test_a_dependency_that_takes_our_names_is_found(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: thief\nVersion: 1\n")
     (folder / "RECORD").write_text("bus/__init__.py,,\nthief.py,,\n")
+    (tmp_path / "bus").mkdir()
+    for name in ("bus/__init__.py", "thief.py"):
+        (tmp_path / name).touch()
     (thief,) = importlib.metadata.distributions(path=[str(tmp_path)])
     assert takes_our_names(thief) == {"bus"}
