@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from bus.log import Sink
 
 BATCH_FROM = 12
 """From this many waiting commits one atomic batch (2 ms) is cheaper than singles (0.15 ms each) under `always`."""
+ROUNDS_MAX = 6
+"""Or if singles would have to wait for each other so many times."""
 BATCH_MAX = 1000
 REMEMBERED = 100_000
 ANSWER_S = 10.0
@@ -123,25 +125,35 @@ class JetStreamLog:
             self._writer = None
 
     async def _write_group(self, group: list[_Wish], size: int) -> None:
+        drafts = [draft for wish in group for draft in wish.drafts]
+        outcomes: Sequence[int | WitanError] | None = None
         try:
-            if self._batch_from <= size <= BATCH_MAX and await self._as_batch(group):
-                return
-            for wish, outcome in zip(group, await self._as_singles(group), strict=True):
-                _settle(wish.future, outcome)
+            if self._worth_a_batch(drafts):
+                outcomes = await self._as_batch(drafts)
+            if outcomes is None:
+                outcomes = await self._as_singles(drafts)
         except (WitanError, OSError) as error:
-            for wish in group:
-                _settle(wish.future, error)
+            outcomes = [Unavailable(str(error))] * size
+        place = 0
+        for wish in group:
+            _settle(wish.future, outcomes[place : place + len(wish.drafts)])
+            place += len(wish.drafts)
         if len(self._places) > REMEMBERED:
             for subject in list(self._places)[: REMEMBERED // 2]:
                 del self._places[subject]
 
-    async def _as_batch(self, group: list[_Wish]) -> bool:
-        """One atomic batch. False: the server took none of it, so that the wishes can be tried one by one."""
+    def _worth_a_batch(self, drafts: Sequence[Draft]) -> bool:
+        """Singles cost by number, and again for every time that an entity comes again."""
+        if len(drafts) > BATCH_MAX or len(drafts) < 2:
+            return False
+        rounds = max(Counter(draft.subject for draft in drafts).values()) if len(drafts) < self._batch_from else 1
+        return len(drafts) >= self._batch_from or rounds >= ROUNDS_MAX
+
+    async def _as_batch(self, drafts: Sequence[Draft]) -> list[int] | None:
+        """One atomic batch. None: the server took nothing of it, so that the drafts can be tried one by one."""
         batch = secrets.token_hex(8).encode()
-        drafts = [draft for wish in group for draft in wish.drafts]
         ahead: set[str] = set()
         publish = self.connection.publish
-        future: asyncio.Future[Reply] | None = None
         try:
             for number, draft in enumerate(drafts, 1):
                 guard = b"" if draft.subject in ahead else self._guard(draft)
@@ -149,67 +161,43 @@ class JetStreamLog:
                 block = b"NATS/1.0\r\n%bNats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n" % (guard, batch, number)
                 if number < len(drafts):
                     publish(draft.subject.encode(), draft.body, b"", block + b"\r\n")
-                else:
-                    commit = block + b"Nats-Batch-Commit: 1\r\n\r\n"
-                    future = self.connection.ask(draft.subject.encode(), draft.body, commit)
-            assert future is not None
-            answer = await self._answer(future)
+            commit = block + b"Nats-Batch-Commit: 1\r\n\r\n"
+            answer = await self._answer(self.connection.ask(draft.subject.encode(), draft.body, commit))
         except (Unavailable, Conflict):
-            return False
+            return None
         if "error" in answer:
-            return False
+            return None
         first = int(answer["seq"]) - len(drafts) + 1
-        place = first
-        for wish in group:
-            places = list(range(place, place + len(wish.drafts)))
-            place += len(wish.drafts)
-            for draft, seq in zip(wish.drafts, places, strict=True):
-                self._places[draft.subject] = seq
-            _settle(wish.future, places)
-        return True
+        for seq, draft in enumerate(drafts, first):
+            self._places[draft.subject] = seq
+        return list(range(first, first + len(drafts)))
 
-    async def _as_singles(self, group: list[_Wish]) -> list[list[int] | Exception]:
-        """All first drafts at once in order; an entity's second one waits for the place of its first."""
-        outcomes: list[list[int] | Exception] = []
-        under_way: list[tuple[_Wish, list[tuple[Draft, asyncio.Future[Reply]]]]] = []
+    async def _as_singles(self, drafts: Sequence[Draft]) -> list[int | WitanError]:
+        """Pipelined in order; where an entity comes again, all before it must have their place first."""
+        outcomes: list[int | WitanError] = []
+        under_way: list[tuple[Draft, asyncio.Future[Reply] | None]] = []
         busy: set[str] = set()
-        for wish in group:
-            if any(draft.subject in busy for draft in wish.drafts) or _repeats(wish.drafts):
-                outcomes += await self._settled(under_way)
+        for draft in drafts:
+            if draft.subject in busy:
+                outcomes += await self._placed_all(under_way)
                 under_way, busy = [], set()
-            if _repeats(wish.drafts):
-                outcomes.append(await self._one_by_one(wish))
-                continue
+            busy.add(draft.subject)
             try:
-                under_way.append((wish, [(draft, self._send(draft)) for draft in wish.drafts]))
+                under_way.append((draft, self._send(draft)))
             except (Conflict, Unavailable):
-                outcomes += await self._settled(under_way)
-                under_way, busy = [], set()
-                outcomes.append(await self._one_by_one(wish))
-                continue
-            busy.update(draft.subject for draft in wish.drafts)
-        return outcomes + await self._settled(under_way)
+                under_way.append((draft, None))
+        return outcomes + await self._placed_all(under_way)
 
-    async def _settled(
-        self, under_way: list[tuple[_Wish, list[tuple[Draft, asyncio.Future[Reply]]]]]
-    ) -> list[list[int] | Exception]:
-        outcomes: list[list[int] | Exception] = []
-        for _, sent in under_way:
-            places: list[int] = []
-            failed: Exception | None = None
-            for draft, future in sent:
-                try:
-                    places.append(await self._placed(draft, future))
-                except WitanError as error:
-                    failed = failed or error
-            outcomes.append(failed or places)
+    async def _placed_all(
+        self, under_way: list[tuple[Draft, asyncio.Future[Reply] | None]]
+    ) -> list[int | WitanError]:
+        outcomes: list[int | WitanError] = []
+        for draft, future in under_way:
+            try:
+                outcomes.append(await self._placed(draft, future))
+            except WitanError as error:
+                outcomes.append(error)
         return outcomes
-
-    async def _one_by_one(self, wish: _Wish) -> list[int] | Exception:
-        try:
-            return [await self._placed(draft, None) for draft in wish.drafts]
-        except WitanError as error:
-            return error
 
     async def _placed(self, draft: Draft, future: asyncio.Future[Reply] | None) -> int:
         """Where the draft is; an unclear or refused append is looked up by its commit's id before it is sent again."""
@@ -269,14 +257,11 @@ class JetStreamLog:
         return self.connection.ask(draft.subject.encode(), draft.body, block)
 
 
-def _repeats(drafts: Sequence[Draft]) -> bool:
-    return len({draft.subject for draft in drafts}) < len(drafts)
-
-
-def _settle(future: asyncio.Future[list[int]], outcome: list[int] | Exception) -> None:
+def _settle(future: asyncio.Future[list[int]], outcomes: Sequence[int | WitanError]) -> None:
     if future.done():
         return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+    for outcome in outcomes:
+        if isinstance(outcome, WitanError):
+            future.set_exception(outcome)
+            return
+    future.set_result([outcome for outcome in outcomes if isinstance(outcome, int)])

@@ -51,6 +51,8 @@ class Orchestrator:
         """Derive the floor from the tasks that hold a slot, and finish what a crash cut in two."""
         self.floor = Floor(self.floor.lease_s)
         desk.send("guardian", "join_watch", guardian.JoinWatch(actor=self.name))
+        for agent, member in desk.state(ROSTER).members.items():
+            self.floor.enter(agent, member.role)
         admission = desk.state(SLOTS)
         if admission.limit != self.limit and not admission.by_hand:
             desk.append(SLOTS, slots.SlotsResized(limit=self.limit))
@@ -187,7 +189,7 @@ class Orchestrator:
         member = desk.state(ROSTER).members.get(wish.agent)
         if member is None or (member.role, member.capacity) != (wish.role, wish.capacity):
             desk.append(ROSTER, AgentJoined(agent=wish.agent, role=wish.role, capacity=wish.capacity))
-        self.floor.suspects.discard(wish.agent)
+        self.floor.enter(wish.agent, wish.role)
         runs = [run for run, agent in self.floor.agent_of.items() if agent == wish.agent]
         open_work = [pipeline.work_for(self, desk, self.floor.task_of[run]) for run in runs]
         desk.answer(agent=wish.agent, runs=[msgspec.to_builtins(work) for work in open_work])

@@ -20,10 +20,20 @@ class Floor:
         self.agent_of: dict[str, str] = {}
         self.waiting: dict[str, deque[str]] = {}
         self.suspects: set[str] = set()
+        self.role_of: dict[str, str] = {}
+        self.idle: dict[str, dict[str, None]] = {}
         self.armed = False
+
+    def enter(self, agent: str, role: str) -> None:
+        """An agent is there."""
+        self.suspects.discard(agent)
+        if not self.load.get(agent):
+            self.idle.setdefault(role, {})[agent] = None
+        self.role_of[agent] = role
 
     def take(self, agent: str, run: str, task: str, now_s: float) -> None:
         self.load[agent] = self.load.get(agent, 0) + 1
+        self.idle.get(self.role_of.get(agent, ""), {}).pop(agent, None)
         self.deadlines[run] = now_s + self.lease_s
         self.task_of[run], self.agent_of[run] = task, agent
 
@@ -31,6 +41,8 @@ class Floor:
         agent = self.agent_of.pop(run, "")
         if agent:
             self.load[agent] -= 1
+            if not self.load[agent] and agent not in self.suspects and agent in self.role_of:
+                self.idle.setdefault(self.role_of[agent], {})[agent] = None
             del self.deadlines[run], self.task_of[run]
 
     def wait(self, role: str, task: str) -> None:
@@ -45,6 +57,8 @@ class Floor:
 
     def choose(self, role: str, members: dict[str, Member]) -> str:
         """The least loaded agent of the role that has room; one that let a lease expire only if nobody else has."""
+        for agent in self.idle.get(role, ()):
+            return agent
         best, best_rank = "", (True, 0.0)
         for agent, member in members.items():
             load = self.load.get(agent, 0)
@@ -56,10 +70,16 @@ class Floor:
         return best
 
     def alive(self, agent: str, runs: Iterable[str], now_s: float) -> None:
-        self.suspects.discard(agent)
+        if agent in self.suspects and agent in self.role_of:
+            self.enter(agent, self.role_of[agent])
         for run in runs:
             if self.agent_of.get(run) == agent:
                 self.deadlines[run] = now_s + self.lease_s
+
+    def suspect(self, agent: str) -> None:
+        """It let a lease expire: others first, until it is heard again."""
+        self.suspects.add(agent)
+        self.idle.get(self.role_of.get(agent, ""), {}).pop(agent, None)
 
     def expired(self, now_s: float) -> list[str]:
         return [run for run, deadline in self.deadlines.items() if deadline <= now_s]

@@ -227,7 +227,7 @@ def leases_due(lead: "Orchestrator", desk: Desk) -> None:
     floor.armed = False
     for run_id in floor.expired(desk.message.now_s):
         id, agent = floor.task_of[run_id], floor.agent_of[run_id]
-        floor.suspects.add(agent)
+        floor.suspect(agent)
         revoke(lead, desk, desk.state(f"evt.task.{id}"), "the lease expired")
         _lose(lead, desk, id, f"{agent} was silent for {floor.lease_s:g} s")
     arm_leases(lead, desk)

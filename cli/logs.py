@@ -1,0 +1,30 @@
+"""Log lines for people on a terminal and for machines elsewhere; every line of an actor carries flow and cause."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from cli.config import Settings
+
+
+def configure(settings: Settings) -> None:
+    """Set structlog up for this process; talk goes to stderr."""
+    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    last: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    middle: list[Any] = [] if console else [structlog.processors.format_exc_info]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *middle,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("nats").setLevel(logging.CRITICAL)  # its errors are told by the state of the connection
+    logging.getLogger("pykka").setLevel(logging.CRITICAL)  # the shell logs why an actor stopped
