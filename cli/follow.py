@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import msgspec
 
@@ -10,6 +11,38 @@ from bus.envelope import Commit, Record
 from bus.log import Log
 from bus.messages.kinds import read_commit
 from bus.subjects import route_of
+from cli.output import Form
+from cli.progress import Progress
+from cli.ticker import Ticker
+
+
+class Picture(Protocol):
+    """Shows a task while it goes on."""
+
+    def show(self, record: Record, progress: Progress) -> None: ...
+
+
+class Lines:
+    """Every event on a line of its own."""
+
+    def __init__(self, form: Form) -> None:
+        self._ticker = Ticker(form)
+
+    def show(self, record: Record, progress: Progress) -> None:
+        """Take the record in and print it."""
+        commit = read_commit(record)
+        progress.take(commit)
+        for line in lines_of(record, commit):
+            self._ticker.show(line)
+
+
+def picture_of(form: Form) -> AbstractContextManager[Picture]:
+    """What suits the form: a drawing for a person, lines for everybody else."""
+    if form is not Form.TABLE:
+        return nullcontext(Lines(form))
+    from cli.screen import Screen
+
+    return Screen()
 
 
 async def following(log: Log, patterns: Sequence[str], after: int = 0) -> AsyncIterator[Record]:

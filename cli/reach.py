@@ -1,14 +1,16 @@
 """Where Witan can be reached from here, and one word with it: a command, a question, a look at the log."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+import fcntl
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from bus.errors import Unavailable, WitanError
+from bus.subjects import COMMANDS
 from cli.config import Settings
 from cli.exits import Absent
 
@@ -27,22 +29,36 @@ class Daemon(msgspec.Struct, frozen=True):
     pid: int
     url: str
     public_url: str = ""
+    monitor_url: str = ""
     version: str = ""
     started: str = ""
 
 
-def daemon_of(settings: Settings) -> Daemon | None:
-    """The daemon of this folder, if it lives."""
+def card_of(settings: Settings) -> Daemon | None:
+    """What the last daemon of this folder wrote about itself; a killed one leaves it behind."""
     try:
-        daemon = msgspec.json.decode((settings.state_dir / "daemon.json").read_bytes(), type=Daemon)
-        os.kill(daemon.pid, 0)
-    except (FileNotFoundError, ProcessLookupError, msgspec.MsgspecError):
+        return msgspec.json.decode((settings.state_dir / "daemon.json").read_bytes(), type=Daemon)
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
     except PermissionError:
         raise Absent(
             f"the daemon in {settings.state_dir} belongs to another user", "Ask as that user, or give --nats URL."
         ) from None
-    return daemon
+
+
+def daemon_of(settings: Settings) -> Daemon | None:
+    """The daemon of this folder, if it lives: then it holds the folder's lock."""
+    daemon = card_of(settings)
+    if daemon is None:
+        return None
+    try:
+        with open(settings.state_dir / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return daemon
+    return None
 
 
 def url_of(settings: Settings) -> str:
@@ -95,26 +111,27 @@ def ask(settings: Settings, view: str, question: dict[str, object] | None = None
     return asyncio.run(work())
 
 
-def send(settings: Settings, subject: str, body: dict[str, object], id: str) -> dict[str, Any]:
+def send(settings: Settings, subject: str, body: Mapping[str, object], id: str) -> dict[str, Any]:
     """One command, stored before anybody answers; the same id is executed once."""
 
     async def work() -> dict[str, Any]:
-        from bus.connection import headers
-
         async with connected(settings) as connection:
-            block = headers(Nats_Msg_Id=id)
-            try:
-                reply = await connection.request(subject, msgspec.json.encode(body), block, timeout_s=ANSWER_S)
-            except Unavailable as error:
-                raise _unanswered(subject, id) from error
-            if reply.status == "503":
-                raise Absent(
-                    f"nobody takes {subject} on this server: it has no stream COMMANDS",
-                    "Start Witan with `witan up --detach`.",
-                )
-            return checked(reply.body)
+            return await command(connection, subject, body, id)
 
     return asyncio.run(work())
+
+
+async def command(connection: "Connection", subject: str, body: Mapping[str, object], id: str) -> dict[str, Any]:
+    """The same over a connection that is there."""
+    from bus.connection import headers
+
+    try:
+        reply = await connection.request(subject, msgspec.json.encode(body), headers(Nats_Msg_Id=id), ANSWER_S)
+    except Unavailable as error:
+        raise await _unanswered(connection, subject, id) from error
+    if reply.status == "503":
+        raise await _unanswered(connection, subject, id)
+    return checked(reply.body)
 
 
 def checked(body: bytes) -> dict[str, Any]:
@@ -134,8 +151,16 @@ def error_of(answer: dict[str, Any]) -> WitanError:
     return kind(str(answer.get("message", "")), str(answer.get("hint", "")))
 
 
-def _unanswered(subject: str, id: str) -> Unavailable:
+async def _unanswered(connection: "Connection", subject: str, id: str) -> WitanError:
+    """What is known of a command that nobody answered: the stream keeps it, unless there is no stream."""
+    wish = msgspec.json.encode({"last_by_subj": subject})
+    reply = await connection.request(f"$JS.API.STREAM.MSG.GET.{COMMANDS}", wish)
+    told = {} if reply.status else msgspec.json.decode(reply.body)
+    if told.get("error", {}).get("err_code") == 10059 or reply.status:
+        return Absent(f"this server has no stream {COMMANDS}: {subject} was not stored", "Start Witan: `witan up`.")
+    waits = id.encode() in b64decode(told.get("message", {}).get("hdrs", ""))
+    what = "it is stored and will be executed once, when Witan runs" if waits else "it was taken and is executed once"
     return Unavailable(
-        f"{subject} was sent, but nobody answered within {ANSWER_S:g} s; it is stored and will be executed once",
+        f"{subject} was sent, but nobody has answered: {what}",
         f"Look with `witan status` and `witan doctor`. To send it again without doing it twice: --id {id}",
     )

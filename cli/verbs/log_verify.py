@@ -34,6 +34,13 @@ def verb(file: Path | None, settings: Settings, form: Form) -> None:
     Names the first broken link. Without --head, an edit of the newest commit of an entity cannot be seen.
     """
     known = _head_in(file) if file else None
+    walk = verified(settings, known)
+    print_one(summary(walk), form)
+    talk(f"Every link holds{f', and so does the head of {known.at}' if known else ''}.")
+
+
+def verified(settings: Settings, known: Head | None = None) -> Walk:
+    """A walk over the whole log as it is now; Broken names the first link that does not hold."""
 
     async def look(log: "JetStreamLog") -> Walk:
         end = await log.head()
@@ -45,22 +52,21 @@ def verb(file: Path | None, settings: Settings, form: Form) -> None:
         walk.finish(end)
         return walk
 
-    walk = on_log(settings, look)
+    return on_log(settings, look)
+
+
+def summary(walk: Walk) -> dict[str, object]:
+    """What was found on the way."""
     head = walk.head
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(walk.kinds.items()))
-    print_one(
-        {
-            "seq": head.seq,
-            "commits": head.count,
-            "events": walk.events,
-            "entities": walk.entities,
-            "kinds": kinds if form is Form.TABLE else walk.kinds,
-            "at": head.at,
-            "digest": head.digest,
-        },
-        form,
-    )
-    talk(f"Every link holds{f', and so does the head of {known.at}' if known else ''}.")
+    return {
+        "seq": head.seq,
+        "commits": head.count,
+        "events": walk.events,
+        "entities": walk.entities,
+        "kinds": dict(sorted(walk.kinds.items())),
+        "at": head.at,
+        "digest": head.digest,
+    }
 
 
 def _head_in(file: Path) -> Head:

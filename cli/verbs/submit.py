@@ -14,7 +14,7 @@ from cli.reach import send
 
 @click.command("submit")
 @click.argument("text")
-@click.option("--workflow", metavar="NAME", help="The phases to go through, and who does them; tiered if not said.")
+@click.option("--workflow", metavar="NAME", help="The phases to go through; as configured if not said.")
 @click.option("--phases", metavar="A,B", help="Only these phases of the workflow.")
 @click.option("--priority", type=click.IntRange(0, 9), default=0, help="9 is admitted first.")
 @click.option("--context", "words", multiple=True, metavar="KEY=VALUE|JSON", help="Given to every agent; repeatable.")
@@ -38,8 +38,7 @@ def verb(
     witan submit "A parser for ISO 8601 durations" --phases design,implement --context language=python
     """
     body: dict[str, object] = {"task": sys.stdin.read() if text == "-" else text}
-    if workflow:
-        body["workflow"] = workflow
+    body["workflow"] = workflow or settings.workflow
     if phases:
         body["phases"] = [phase.strip() for phase in phases.split(",") if phase.strip()]
     if priority:

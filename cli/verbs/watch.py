@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bus.envelope import Record
 from bus.errors import Missing
 from cli.config import Settings
-from cli.follow import following, lines_of
+from cli.follow import following, lines_of, picture_of
 from cli.ids import TASK, task_of
 from cli.options import placed
 from cli.output import Form, formatted
@@ -39,9 +38,9 @@ def watch_task(settings: Settings, task: str, form: Form) -> int:
         if await log.last(subject) is None:
             raise Missing(f"there is no task {task}")
         progress = Progress(task)
-        with _screen(form) as screen:
+        with picture_of(form) as picture:
             async for record in following(log, [subject]):
-                screen.show(record, progress)
+                picture.show(record, progress)
                 if progress.ended:
                     break
         return 0 if progress.status == "completed" else 1
@@ -58,32 +57,3 @@ def _everything(form: Form) -> Any:
         return 0
 
     return look
-
-
-class _Lines:
-    """Every event on a line of its own."""
-
-    def __init__(self, form: Form) -> None:
-        self._ticker = Ticker(form)
-
-    def show(self, record: Record, progress: Progress) -> None:
-        from bus.messages.kinds import read_commit
-
-        commit = read_commit(record)
-        progress.take(commit)
-        for line in lines_of(record, commit):
-            self._ticker.show(line)
-
-    def __enter__(self) -> "_Lines":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def _screen(form: Form) -> Any:
-    if form is not Form.TABLE:
-        return _Lines(form)
-    from cli.screen import Screen
-
-    return Screen()

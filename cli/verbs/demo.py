@@ -1,0 +1,95 @@
+"""`witan demo`: a scripted team at work, from the first word to the proof of its history."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import click
+
+from bus.ids import fresh_id
+from cli.config import Settings
+from cli.follow import following, picture_of
+from cli.output import Form, formatted, print_one, talk
+from cli.progress import Progress
+from cli.reach import command, connected
+from cli.reading import Views, print_answer
+from cli.verbs.down import stop
+from cli.verbs.log_verify import summary, verified
+from cli.verbs.status import SHOWN
+from cli.verbs.up import start
+
+TEXT = "A command line tool that converts durations between ISO 8601 and plain words"
+PAUSE_IN = "design"
+
+
+@click.command("demo")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Work in this folder and keep it; a temporary one that is removed if not said.",
+)
+@formatted
+def verb(folder: Path | None, form: Form) -> int:
+    """See a scripted team take a task through research, design, implement, test and deploy in a few seconds.
+
+    No model is called and nothing is spent: every agent's mind is a script. All the rest is the real thing: the NATS
+    server, the log, the actors, the tables.
+    """
+    room = folder or Path(tempfile.mkdtemp(prefix="witan-demo-"))
+    settings = Settings(state_dir=room.absolute() / ".witan")
+    try:
+        return _run(settings, form, kept=folder is not None)
+    finally:
+        if folder is None:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+def _run(settings: Settings, form: Form, kept: bool) -> int:
+    talk("Scripted demo: no model is called, nothing is spent. Starting a Witan of its own …")
+    daemon = start(settings)
+    try:
+        import asyncio
+
+        progress = asyncio.run(_tell(settings, form))
+        board = Views(settings).ask("tasks")
+        talk("\nThe board:")
+        print_answer(board, form, SHOWN)
+        talk("\nThe log, verified from its first commit:")
+        print_one(summary(verified(settings)), form)
+    finally:
+        stop(daemon.pid)
+    talk(_next(settings, kept))
+    return 0 if progress.status == "completed" else 1
+
+
+async def _tell(settings: Settings, form: Form) -> Progress:
+    """Submit, follow, pause in the middle, see it wait, resume, and follow to the end."""
+    from bus.jetstream import JetStreamLog
+
+    async with connected(settings) as connection:
+        body: dict[str, object] = {"task": TEXT, "workflow": "tiered", "context": {"mind": "scripted"}}
+        answer = await command(connection, "cmd.orchestrator.submit_task", body, fresh_id())
+        progress = Progress(str(answer["task_id"]))
+        order = {"pipeline_id": progress.id, "reason": "the demo shows what a pause does"}
+        talk(f"Submitted task {progress.id}: {TEXT}\n")
+        paused = resumed = False
+        with picture_of(form) as picture:
+            async for record in following(JetStreamLog(connection), [f"evt.task.{progress.id}"]):
+                picture.show(record, progress)
+                if progress.ended:
+                    return progress
+                if progress.task.phase == PAUSE_IN and not paused:
+                    paused = bool(await command(connection, "guardian.pause_pipeline", order, fresh_id()))
+                    talk(f"Guardian: pause. {PAUSE_IN} may finish, and nothing else begins.")
+                if progress.status == "paused" and progress.task.assignment is None and not resumed:
+                    talk(f"Guardian: {PAUSE_IN} is done and {progress.task.next_phase} waits. Resume.")
+                    resumed = bool(await command(connection, "guardian.resume_pipeline", order, fresh_id()))
+    raise AssertionError("a follower never ends by itself")
+
+
+def _next(settings: Settings, kept: bool) -> str:
+    if kept:
+        place = f"--state-dir {settings.state_dir}"
+        return f"\nIt is stopped and kept. Next: witan up --detach {place} | witan status {place}"
+    return '\nEverything is stopped and removed. Next: witan up --detach, then witan submit "what to build" --watch'
