@@ -34,14 +34,15 @@ SELECT
     arg_max(priority, place(seq, n)) FILTER (type = 'TaskSubmitted') AS priority,
     arg_max(CASE type
         WHEN 'TaskSubmitted' THEN 'pending'
-        WHEN 'TaskReset' THEN 'pending'
         WHEN 'PipelineStarted' THEN 'running'
-        WHEN 'PipelineResumed' THEN 'running'
+        WHEN 'PipelineResumed' THEN 'pending'
         WHEN 'PipelinePaused' THEN 'paused'
         WHEN 'TaskCompleted' THEN 'completed'
         WHEN 'TaskFailed' THEN 'failed'
         WHEN 'TaskCancelled' THEN 'cancelled'
     END, place(seq, n)) AS status,
+    arg_max(type, place(seq, n)) FILTER (type IN ('TaskSubmitted', 'PipelineStarted', 'PipelineResumed',
+        'PipelinePaused', 'TaskCompleted', 'TaskFailed', 'TaskCancelled', 'TaskReset')) = 'TaskReset' AS was_reset,
     arg_max(phase, place(seq, n)) FILTER (type IN ('PhaseRequested', 'PhaseAssigned')) AS phase,
     arg_max(attempt, place(seq, n)) FILTER (type = 'PhaseRequested') AS attempt,
     arg_max(CASE
@@ -80,7 +81,8 @@ SELECT
     coalesce(new.workflow, old.workflow) AS workflow,
     coalesce(new.phases, old.phases) AS phases,
     coalesce(new.priority, old.priority) AS priority,
-    coalesce(new.status, old.status) AS status,
+    CASE WHEN new.was_reset AND coalesce(new.status, old.status) = 'failed' THEN 'pending'
+        ELSE coalesce(new.status, old.status) END AS status,
     coalesce(new.phase, old.phase) AS phase,
     coalesce(new.attempt, old.attempt) AS attempt,
     coalesce(new.agent, old.agent) AS agent,

@@ -38,7 +38,7 @@ CREATE TABLE facts (
 );
 
 -- How far the facts and the task board are, and which files made the tables.
-CREATE TABLE position (facts UBIGINT, board UBIGINT, happened TIMESTAMP, schema VARCHAR);
+CREATE TABLE position (facts UBIGINT, board UBIGINT, schema VARCHAR);
 
 -- The two variables are the whole of time travel: `upto` is the place that is asked about, `folded` the place of
 -- the task board if it is not beyond that. A reader who sets neither gets the newest answer the long way.

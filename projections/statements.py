@@ -36,4 +36,5 @@ def _view(path: Path) -> View:
 TABLES = (HERE / "facts.sql").read_text() + (HERE / "board.sql").read_text()
 SAY = _statements()
 VIEWS = {view.name: view for view in map(_view, sorted((HERE / "views").glob("*.sql")))}
-SCHEMA = hashlib.sha256("\n".join([TABLES, *SAY.values(), *(view.made for view in VIEWS.values())]).encode()).hexdigest()
+_made = [TABLES, *SAY.values(), *(view.made for view in VIEWS.values())]
+SCHEMA = hashlib.sha256("\n".join(_made).encode()).hexdigest()

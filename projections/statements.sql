@@ -1,13 +1,8 @@
 -- take: what came from the log and is not here yet; DuckDB reads the JSON, Python never does.
 INSERT INTO facts BY NAME
-WITH new AS (
-    SELECT seq, subject, body, string_split(subject, '.') AS route, try_cast(body AS JSON) AS json
-    FROM batch
-    WHERE seq > (SELECT facts FROM position)
-),
-opened AS (
+WITH opened AS (
     SELECT
-        seq, subject, body, route,
+        seq, body, string_split(subject, '.') AS route, try_cast(body AS JSON) AS json,
         json_transform(json, '{"id": "VARCHAR", "at": "TIMESTAMP", "by": "VARCHAR", "cause": "VARCHAR",
             "flow": "VARCHAR", "v": "UINTEGER", "events": [{"type": "VARCHAR", "task": "VARCHAR",
             "workflow": "VARCHAR", "phases": ["VARCHAR"], "priority": "INTEGER", "phase": "VARCHAR",
@@ -17,56 +12,53 @@ opened AS (
             "actors": ["VARCHAR"],
             "artifacts": [{"name": "VARCHAR", "type": "VARCHAR", "sha256": "VARCHAR", "bytes": "BIGINT"}]}]}'
         ) AS said,
-        json_extract(json, '$.events[*]') AS bodies
-    FROM new
+        json_extract(json, '$.events[*]')::VARCHAR[] AS bodies
+    FROM batch
+    WHERE seq > $position
 ),
 checked AS (
-    SELECT *, coalesce(len(said.events), 0) > 0 AND len(said.events) = len(bodies)
-        AND len(route) BETWEEN 3 AND 4 AND route[1] = 'evt' AND said.id IS NOT NULL AS readable
+    SELECT seq, route, body, said, bodies,
+        coalesce(said.id <> '' AND len(said.events) > 0 AND len(said.events) = len(bodies)
+            AND len(route) BETWEEN 3 AND 4 AND route[1] = 'evt', false) AS readable
     FROM opened
 ),
 one_by_one AS (
     SELECT
-        seq, route, readable, said,
+        seq, route, said.id AS commit_id, said.at AS happened, said.by AS writer, said.cause AS cause,
+        said.flow AS flow, said.v AS v,
         unnest(CASE WHEN readable THEN said.events ELSE [NULL] END) AS event,
-        unnest(CASE WHEN readable THEN bodies::VARCHAR[] ELSE [left(body, 1000)] END) AS body,
+        unnest(CASE WHEN readable THEN bodies ELSE [left(body, 1000)] END) AS body,
         unnest(range(CASE WHEN readable THEN len(bodies) ELSE 1 END)) AS n
     FROM checked
 ),
-named AS (
-    SELECT *, CASE WHEN readable THEN coalesce(event.type, 'Unreadable') ELSE 'Unreadable' END AS type
-    FROM one_by_one
+flat AS (
+    SELECT seq, route, commit_id, happened, writer, cause, flow, v, body, n, unnest(event) FROM one_by_one
 )
 SELECT
-    seq, n, said.at AS happened,
+    seq, n, happened, writer, cause, commit_id, flow, v,
     route[2] AS kind, coalesce(route[4], route[3]) AS id, CASE WHEN len(route) = 4 THEN route[3] END AS owner,
-    said.by AS writer, said.cause AS cause, said.id AS commit_id, said.flow AS flow, said.v AS v, type,
-    CASE type WHEN 'TaskSubmitted' THEN event.task END AS text,
-    CASE WHEN route[2] = 'task' THEN route[3] ELSE event.task END AS task,
-    event.workflow AS workflow, event.phases AS phases,
-    CASE WHEN type IN ('TaskSubmitted', 'PipelineQueued') THEN coalesce(event.priority, 0) ELSE event.priority END
-        AS priority,
-    event.phase AS phase, event.role AS role, event.agent AS agent, event.run AS run,
+    coalesce(type, 'Unreadable') AS type,
+    CASE type WHEN 'TaskSubmitted' THEN task END AS text,
+    CASE WHEN route[2] = 'task' THEN route[3] ELSE task END AS task,
+    workflow, phases,
+    CASE WHEN type IN ('TaskSubmitted', 'PipelineQueued') THEN coalesce(priority, 0) ELSE priority END AS priority,
+    phase, role, agent, run,
     CASE WHEN type IN ('PhaseRequested', 'PhaseFailed', 'WorkAssigned', 'RunStarted')
-        THEN coalesce(event.attempt, 1) ELSE event.attempt END AS attempt,
-    CASE WHEN type = 'PhaseAssigned' THEN coalesce(event.epoch, 1) ELSE event.epoch END AS epoch,
+        THEN coalesce(attempt, 1) ELSE attempt END AS attempt,
+    CASE WHEN type = 'PhaseAssigned' THEN coalesce(epoch, 1) ELSE epoch END AS epoch,
     CASE WHEN type IN ('PipelinePaused', 'PipelineResumed', 'OverrideApplied', 'TaskReset', 'TaskCancelled',
         'PauseOrdered', 'ResumeOrdered', 'OverrideOrdered', 'FreezeOrdered', 'ThawOrdered')
-        THEN coalesce(event.reason, '') ELSE event.reason END AS reason,
-    CASE WHEN type IN ('PauseOrdered', 'ResumeOrdered', 'OverrideOrdered') THEN route[3] ELSE event."order" END
-        AS order_id,
-    event.pipeline AS pipeline, event."limit" AS slots,
-    CASE WHEN type = 'AgentJoined' THEN coalesce(event.capacity, 1) ELSE event.capacity END AS capacity,
-    event.mind AS mind,
-    CASE WHEN type = 'WorkAssigned' THEN coalesce(event.lease_s, 60) ELSE event.lease_s END AS lease_s,
-    event.actor AS actor, event.actors AS actors, event.artifacts AS artifacts, body
-FROM named;
+        THEN coalesce(reason, '') ELSE reason END AS reason,
+    CASE WHEN type IN ('PauseOrdered', 'ResumeOrdered', 'OverrideOrdered') THEN route[3] ELSE "order" END AS order_id,
+    pipeline, "limit" AS slots,
+    CASE WHEN type = 'AgentJoined' THEN coalesce(capacity, 1) ELSE capacity END AS capacity,
+    mind,
+    CASE WHEN type = 'WorkAssigned' THEN coalesce(lease_s, 60) ELSE lease_s END AS lease_s,
+    actor, actors, artifacts, body
+FROM flat;
 
 -- advance: the facts are this far now, in the transaction that put them there.
-UPDATE position SET
-    facts = $seq,
-    happened = coalesce((SELECT arg_max(happened, seq) FROM facts WHERE seq > position.facts AND seq <= $seq), happened)
-WHERE facts < $seq;
+UPDATE position SET facts = $seq;
 
 -- fold: write down what the board is now, for the tasks that the tail speaks of.
 MERGE INTO board
@@ -94,10 +86,10 @@ CHECKPOINT;
 SELECT schema FROM position;
 
 -- start: an empty log has been read.
-INSERT INTO position VALUES (0, 0, NULL, $schema);
+INSERT INTO position VALUES (0, 0, $schema);
 
 -- position
-SELECT facts, board, happened FROM position;
+SELECT facts, board FROM position;
 
 -- moment: the time of the newest commit at or before a place.
 SELECT arg_max(happened, seq) FROM facts WHERE seq BETWEEN $seq::UBIGINT - least(1000, $seq::UBIGINT) AND $seq;
@@ -119,4 +111,7 @@ SELECT count(*) AS rows, coalesce(sum(hash(t)), 0)::VARCHAR AS total, coalesce(b
 FROM query_table($name) AS t;
 
 -- limit_time: no question may hold a reader for ever.
-SET max_execution_time = 20000;
+SET max_execution_time = $ms;
+
+-- lock: nothing that is set can be set otherwise.
+SET lock_configuration = true;

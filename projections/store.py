@@ -10,19 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from bus.envelope import Record
 from bus.errors import Invalid, Missing, Unavailable
-from projections.statements import SAY, SCHEMA, TABLES, VIEWS, View
+from projections.batches import ascending, chunks, columns
+from projections.parameters import Value, arguments
+from projections.statements import SAY, SCHEMA, TABLES, VIEWS
 
-MEMORY = "160MB"
-CHUNK_BYTES = 8 * 1024 * 1024
-CHUNK_RECORDS = 10_000
-LIMIT_DEFAULT, LIMIT_MAX = 100, 100_000
-NEWEST = 2**64 - 1
-
-Value = str | int | float | bool | None
+MEMORY, MEMORY_BULK = "120MB", "512MB"
+QUERY_MS = 20_000
 AsOf = int | str | None
 
 
@@ -38,20 +34,20 @@ class Answer(NamedTuple):
 
 
 class Place(NamedTuple):
-    """How far the facts are, how far the task board is, and the time of the newest fact."""
+    """How far the facts are, and how far the task board is."""
 
     facts: int
     board: int
-    happened: datetime.datetime | None
 
 
 class Store:
     """All that is known from the log. Only one thread may take, fold and snapshot; any thread may query."""
 
-    def __init__(self, path: Path | str, read_only: bool = False) -> None:
-        self.path, self.read_only = Path(path), read_only
+    def __init__(self, path: Path | str, read_only: bool = False, bulk: bool = False) -> None:
+        self.path, self.read_only, self.bulk = Path(path), read_only, bulk
         self._opening = threading.Lock()
         self._db: duckdb.DuckDBPyConnection | None = None
+        self._place = Place(0, 0)
         self.open()
 
     def open(self) -> None:
@@ -103,16 +99,14 @@ class Store:
 
     def take(self, batch: Sequence[Record]) -> int:
         """Insert what is new in the batch and move the position with it; how many records were new."""
-        fresh = [record for record in batch if record.seq > self._place.facts]
-        if any(later.seq <= earlier.seq for earlier, later in zip(fresh, fresh[1:], strict=False)):
-            fresh = sorted({record.seq: record for record in fresh}.values(), key=lambda record: record.seq)
-        for chunk in chunks(fresh):
-            self._writer.register("batch", _arrow(chunk))
+        fresh = ascending(batch, self._place.facts)
+        for chunk in chunks(fresh, 2 if self.bulk else 1):
+            self._writer.register("batch", columns(chunk))
             with self._transaction(self._writer) as cursor:
-                cursor.execute(SAY["take"])
+                cursor.execute(SAY["take"], {"position": self._place.facts})
                 cursor.execute(SAY["advance"], {"seq": chunk[-1].seq})
             self._writer.unregister("batch")
-            self._place = self._read_place(self._writer)
+            self._place = Place(chunk[-1].seq, self._place.board)
         return len(fresh)
 
     def fold(self) -> bool:
@@ -124,7 +118,7 @@ class Store:
             cursor.execute(SAY["folded_at"], {"seq": self._place.board})
             cursor.execute(SAY["fold"])
             cursor.execute(SAY["folded"])
-        self._place = self._read_place(self._writer)
+        self._place = Place(self._place.facts, self._place.facts)
         return True
 
     def checkpoint(self) -> None:
@@ -152,32 +146,33 @@ class Store:
         known = VIEWS.get(view)
         if known is None:
             raise Missing(f"there is no view {view!r}", f"Known: {', '.join(VIEWS)}.")
-        with self._reading(as_of) as (cursor, place):
+        with self.reading(as_of) as (cursor, place):
             types = dict(self._columns_of(cursor, view))
             given = arguments(known, types, params or {})
             limit = given["limit"]
             rows = self._rows(cursor, known.ask, {**given, "limit": limit + 1})
-            columns = [(str(name), str(kind)) for name, kind, *_ in cursor.description or []]
-        at = place.happened.isoformat(timespec="milliseconds") + "Z" if place.happened else None
-        return Answer(view, place.facts, at, columns, rows[:limit], len(rows) > limit)
+            heads = [(str(name), str(kind)) for name, kind, *_ in cursor.description or []]
+            moment = cursor.execute(SAY["moment"], {"seq": place.facts}).fetchall()[0][0]
+        at = moment.isoformat(timespec="milliseconds") + "Z" if moment else None
+        return Answer(view, place.facts, at, heads, rows[:limit], len(rows) > limit)
 
     def columns(self, view: str) -> list[tuple[str, str]]:
         """The names and types of a view's columns."""
-        with self._reading(None) as (cursor, _):
+        with self.reading(None) as (cursor, _):
             return self._columns_of(cursor, view)
 
     def fingerprint(self, as_of: AsOf = None) -> dict[str, str]:
         """One line for the facts and one for each view; two stores that know the same say the same."""
-        with self._reading(as_of) as (cursor, place):
+        with self.reading(as_of) as (cursor, place):
             marks = {"position": str(place.facts)}
             for name in ("events", *VIEWS):
                 cursor.execute(SAY["fingerprint"], {"name": name})
-                marks[name] = "{0}:{1}:{2}".format(*cursor.fetchone() or ())
+                marks[name] = ":".join(map(str, cursor.fetchall()[0]))
         return marks
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        settings = {
-            "memory_limit": MEMORY,
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY_BULK if self.bulk else MEMORY,
             "threads": "2",
             "preserve_insertion_order": "true",
             "checkpoint_threshold": "256MB",
@@ -213,8 +208,7 @@ class Store:
         self._place = self._read_place(self._writer)
 
     def _read_place(self, cursor: duckdb.DuckDBPyConnection) -> Place:
-        facts, board, happened = cursor.execute(SAY["position"]).fetchall()[0]
-        return Place(facts, board, happened)
+        return Place(*cursor.execute(SAY["position"]).fetchall()[0])
 
     @contextlib.contextmanager
     def _transaction(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -228,7 +222,7 @@ class Store:
         cursor.execute(SAY["commit"])
 
     @contextlib.contextmanager
-    def _reading(self, as_of: AsOf) -> Iterator[tuple[duckdb.DuckDBPyConnection, Place]]:
+    def reading(self, as_of: AsOf) -> Iterator[tuple[duckdb.DuckDBPyConnection, Place]]:
         """A cursor whose views see the log up to one place."""
         with self._opening:
             if self._db is None:
@@ -236,7 +230,7 @@ class Store:
             cursor = self._db.cursor()
         try:
             with self._transaction(cursor):
-                cursor.execute(SAY["limit_time"])
+                cursor.execute(SAY["limit_time"], {"ms": QUERY_MS})
                 place = self._place_of(cursor, as_of)
                 cursor.execute(SAY["upto"], {"seq": place.facts})
                 cursor.execute(SAY["folded_at"], {"seq": place.board})
@@ -251,8 +245,7 @@ class Store:
         seq = self._seq_of(cursor, as_of)
         if not 0 <= seq <= now.facts:
             raise Missing(f"the log is at {now.facts}, not yet at {seq}", f"Ask for 0 to {now.facts}.")
-        happened = cursor.execute(SAY["moment"], {"seq": seq}).fetchall()[0][0]
-        return Place(seq, now.board if now.board <= seq else 0, happened)
+        return Place(seq, now.board if now.board <= seq else 0)
 
     def _seq_of(self, cursor: duckdb.DuckDBPyConnection, as_of: int | str) -> int:
         if isinstance(as_of, int) and not isinstance(as_of, bool):
@@ -280,55 +273,7 @@ class Store:
             raise Unavailable("the question needs too much memory", "Ask for less: filter it.") from error
 
 
-def arguments(view: View, types: Mapping[str, str], params: Mapping[str, Value]) -> dict[str, Any]:
-    """All parameters of the view's question, checked; those that were not given are None."""
-    known = {**{name: types[name] for name in view.filters}, "limit": "BIGINT", "offset": "BIGINT"}
-    for name in params:
-        if name not in known:
-            raise Invalid(f"{view.name} has no parameter {str(name)[:80]!r}", f"Known: {', '.join(known)}.")
-    given = {name: _fitting(name, kind, params.get(name)) for name, kind in known.items()}
-    given["limit"] = LIMIT_DEFAULT if given["limit"] is None else min(given["limit"], LIMIT_MAX)
-    given["offset"] = given["offset"] or 0
-    if given["limit"] < 0 or given["offset"] < 0:
-        raise Invalid("limit and offset cannot be negative", "Say 0 or more.")
-    return given
-
-
-def _fitting(name: str, kind: str, value: object) -> str | int | None:
-    if value is None:
-        return None
-    if kind == "VARCHAR" and isinstance(value, str | int) and not isinstance(value, bool):
-        return str(value)
-    if kind != "VARCHAR" and isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 10:
-        return int(value)
-    if kind != "VARCHAR" and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31:
-        return value
-    raise Invalid(f"{name} = {str(value)[:80]!r} is not {'text' if kind == 'VARCHAR' else 'a whole number'}")
-
-
-def chunks(batch: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """The batch in pieces that fit into memory, whatever it holds."""
-    start = size = 0
-    for place, record in enumerate(batch):
-        size += len(record.body)
-        if size > CHUNK_BYTES or place - start >= CHUNK_RECORDS:
-            if place > start:
-                yield batch[start:place]
-            start, size = place, len(record.body)
-    if start < len(batch):
-        yield batch[start:]
-
-
 def remove(path: Path) -> None:
     """Take a DuckDB file away with all that stands beside it."""
     for ending in ("", ".wal", ".wal.checkpoint", ".wal.recovery"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
-def _arrow(batch: Sequence[Record]) -> pa.Table:
-    subjects, seqs, bodies = zip(*batch, strict=True)
-    try:
-        texts = pa.array(bodies, pa.string())
-    except pa.ArrowInvalid:
-        texts = pa.array([body.decode("utf-8", "backslashreplace") for body in bodies], pa.string())
-    return pa.table({"seq": pa.array(seqs, pa.uint64()), "subject": pa.array(subjects, pa.string()), "body": texts})

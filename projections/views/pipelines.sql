@@ -38,7 +38,7 @@ SELECT
     open.attempt, open.priority,
     queue.queue_place,
     (SELECT count(*) FROM admission WHERE said = 'PipelineAdmitted') AS slots_used,
-    (SELECT arg_max(slots, place(seq, n)) FROM events WHERE kind = 'slots' AND type = 'SlotsResized') AS slots,
+    coalesce((SELECT arg_max(slots, place(seq, n)) FROM events WHERE kind = 'slots' AND type = 'SlotsResized'), 2) AS slots,
     coalesce((SELECT arg_max(type, place(seq, n)) = 'WorkFrozen' FROM events
         WHERE kind = 'slots' AND type IN ('WorkFrozen', 'WorkThawed')), false) AS frozen,
     open.text, open.created, open.updated,

@@ -1,0 +1,137 @@
+"""Questions over the bus: `ask.<view>` as a NATS micro service, answered off the loop and off the writer."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.micro import add_service
+from nats.micro.request import Request
+from nats.micro.service import Service
+
+from bus.errors import Invalid, WitanError
+from projections.statements import VIEWS
+from projections.store import Answer, AsOf, Store
+
+VERSION = "1.0.0"
+QUESTION_MAX_BYTES = 64 * 1024
+REPLY_MAX_BYTES = 900_000
+READERS = 3
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be asked of a view: its filters, the place or time that is meant, how many rows."""
+
+    params: dict[str, str | int | float | bool | None] = {}
+    as_of: AsOf = None
+    limit: int | None = None
+
+
+_read_question = msgspec.json.Decoder(Question).decode
+
+
+def read_question(body: bytes) -> Question:
+    """The question that a request's body holds; an empty one asks for everything."""
+    if len(body) > QUESTION_MAX_BYTES:
+        raise Invalid(f"{len(body)} bytes are over the limit of {QUESTION_MAX_BYTES}", "Ask for less.")
+    try:
+        question = _read_question(body or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"the question cannot be read: {error}", "Send {params, as_of, limit} or nothing.") from error
+    if question.limit is not None:
+        question.params = {**question.params, "limit": question.limit}
+    return question
+
+
+def reply_to(answer: Answer) -> bytes:
+    """The answer as it travels; rows that would make it too large stay behind and it says so."""
+    rows: list[msgspec.Raw] = []
+    room = REPLY_MAX_BYTES
+    for row in answer.rows:
+        encoded = _encode(row)
+        room -= len(encoded) + 1
+        if room < 0:
+            break
+        rows.append(msgspec.Raw(encoded))
+    return _encode(
+        {
+            "ok": True,
+            "view": answer.view,
+            "seq": answer.seq,
+            "at": answer.at,
+            "columns": [{"name": name, "type": kind} for name, kind in answer.columns],
+            "rows": rows,
+            "truncated": answer.truncated or len(rows) < len(answer.rows),
+        }
+    )
+
+
+def ask(store: Store, view: str, body: bytes) -> bytes:
+    """The reply to one request, a refusal included."""
+    question = read_question(body)
+    return reply_to(store.query(view, question.params, question.as_of))
+
+
+def describe(store: Store) -> bytes:
+    """What can be asked."""
+    views = [
+        {
+            "view": view.name,
+            "about": view.about,
+            "params": [*view.filters, "limit", "offset"],
+            "columns": [{"name": name, "type": kind} for name, kind in store.columns(view.name)],
+        }
+        for view in VIEWS.values()
+    ]
+    return _encode({"ok": True, "views": views})
+
+
+class Asking:
+    """The service and its few readers."""
+
+    def __init__(self, store: Store, snapshot: Callable[[Path], tuple[Path, int]], folder: Path | str) -> None:
+        self._store, self._snapshot, self._folder = store, snapshot, Path(folder)
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="asking")
+        self._service: Service | None = None
+
+    async def open(self, nc: Client) -> None:
+        """Begin to answer."""
+        service = await add_service(nc, name="witan", version=VERSION, description="What happened, as tables.")
+        group = service.add_group(name="ask")
+        for name in VIEWS:
+            await group.add_endpoint(name=name, handler=self._answering(functools.partial(ask, self._store, name)))
+        await group.add_endpoint(name="views", handler=self._answering(lambda _: describe(self._store)))
+        await group.add_endpoint(name="snapshot", handler=self._answering(lambda _: self._copy()))
+        self._service = service
+
+    async def close(self) -> None:
+        """Stop answering."""
+        if self._service is not None:
+            await self._service.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _copy(self) -> bytes:
+        path, seq = self._snapshot(self._folder)
+        return _encode({"ok": True, "path": str(path), "seq": seq})
+
+    def _answering(self, answer: Callable[[bytes], bytes]) -> Callable[[Request], Any]:
+        async def handle(request: Request) -> None:
+            reply = await asyncio.get_running_loop().run_in_executor(self._pool, _safely, answer, request.data)
+            await request.respond(reply)
+
+        return handle
+
+
+def _safely(answer: Callable[[bytes], bytes], body: bytes) -> bytes:
+    try:
+        return answer(body)
+    except WitanError as error:
+        return _encode(error.answer())
+    except Exception as error:
+        return _encode({"ok": False, "code": "error", "message": repr(error)[:500], "hint": "See the daemon's log."})
