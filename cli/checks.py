@@ -11,7 +11,8 @@ import msgspec
 
 from bus.errors import Missing, WitanError
 from cli.config import Settings
-from cli.reach import connected, daemon_of
+from cli.exits import Absent
+from cli.reach import answer_to, connected, daemon_of
 
 if TYPE_CHECKING:
     from bus.connection import Connection
@@ -143,11 +144,11 @@ async def _durability(settings: Settings, connection: "Connection") -> list[Find
 async def _lag(settings: Settings, connection: "Connection") -> list[Finding]:
     from bus.jetstream import JetStreamLog
 
-    reply = await connection.request("ask.counts", b"{}")
-    if reply.status:
-        return [Finding("projections", "absent", "nobody answers questions", "witan up")]
-    told = msgspec.json.decode(reply.body)
-    if not told.get("ok"):
-        return [Finding("projections", "bad", str(told.get("message")), "witan rebuild")]
+    try:
+        told = await answer_to(connection, "counts", {})
+    except Absent as error:
+        return [Finding("projections", "absent", str(error), error.what_next)]
+    except WitanError as error:
+        return [Finding("projections", "bad", str(error), "witan rebuild")]
     lag = max(0, await JetStreamLog(connection).head() - told["seq"])
     return [Finding("projections", "ok" if lag <= LAG_SEQS else "warn", f"at seq {told['seq']}, {lag} behind the log")]

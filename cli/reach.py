@@ -5,11 +5,12 @@ import fcntl
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bus.errors import Unavailable, WitanError
+from bus.errors import Missing, Unavailable, WitanError
 from bus.subjects import COMMANDS
 from cli.config import Settings
 from cli.exits import Absent
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from bus.jetstream import JetStreamLog
 
 T = TypeVar("T")
-ANSWER_S = 10.0
+ANSWER_S, QUESTION_S = 10.0, 60.0
 CONNECT_S = 3.0
 
 
@@ -98,17 +99,49 @@ def on_log(settings: Settings, look: Callable[["JetStreamLog"], Coroutine[Any, A
     return asyncio.run(work())
 
 
-def ask(settings: Settings, view: str, question: dict[str, object] | None = None) -> dict[str, Any]:
+def ask(settings: Settings, view: str, question: Mapping[str, object]) -> dict[str, Any]:
     """One question over `ask.<view>` and its answer."""
 
     async def work() -> dict[str, Any]:
         async with connected(settings) as connection:
-            reply = await connection.request(f"ask.{view}", msgspec.json.encode(question or {}), timeout_s=ANSWER_S)
-            if reply.status == "503":
-                raise Absent("nobody answers questions on this server", "Start Witan with `witan up --detach`.")
-            return checked(reply.body)
+            return await answer_to(connection, view, question)
 
     return asyncio.run(work())
+
+
+async def answer_to(connection: "Connection", view: str, question: Mapping[str, object]) -> dict[str, Any]:
+    """The same over a connection that is there."""
+    reply = await connection.request(f"ask.{view}", msgspec.json.encode(question), timeout_s=QUESTION_S)
+    if reply.status == "503":
+        if not await _answers_questions(connection):
+            raise Absent("nobody answers questions on this server", "Start Witan with `witan up --detach`.")
+        raise Missing(f"there is no view {view!r}", "`witan query --list` documents them all.")
+    return checked(reply.body)
+
+
+async def _answers_questions(connection: "Connection") -> bool:
+    return (await connection.request("ask.views", timeout_s=QUESTION_S)).status != "503"
+
+
+class Snapshot(NamedTuple):
+    """A copy of the tables that nobody writes."""
+
+    path: Path
+    seq: int
+
+
+async def snapshot(connection: "Connection") -> Snapshot:
+    """A fresh one from the daemon; it must be on this machine."""
+    told = await answer_to(connection, "snapshot", {})
+    path = Path(told["path"])
+    if not path.exists():
+        raise Absent(f"the snapshot {path} is on the daemon's machine", "Type this there.")
+    return Snapshot(path, int(told["seq"]))
+
+
+def file_of(settings: Settings) -> Path:
+    """The tables of this folder."""
+    return settings.state_dir / "witan.duckdb"
 
 
 def send(settings: Settings, subject: str, body: Mapping[str, object], id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from bus.errors import Missing
 from cli.config import Settings
 from cli.exits import Absent
 from cli.output import Form, print_rows, talk
-from cli.reach import ask, daemon_of
+from cli.reach import ask, daemon_of, file_of
 
 Value = str | int | None
 
@@ -47,7 +47,7 @@ class Views:
     def _from_file(self, view: str, given: dict[str, Value], as_of: int | str | None) -> Answer:
         from projections.store import Store
 
-        path = self._settings.state_dir / "witan.duckdb"
+        path = file_of(self._settings)
         try:
             store = Store(path, read_only=True)
         except Missing as error:

@@ -93,7 +93,7 @@ ROOT = Path(__file__).parents[1]
         (["log", "tail", "--kind", "nonsense"], "is not one of"),
         (["log", "show", "not.a.subject"], "is not the subject of an entity"),
         (["completion", "tcsh"], "is not one of"),
-        (["log", "verify", "--head", "nowhere.json"], "does not exist"),
+        (["log", "verify", "--head", "nowhere.json"], "No such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -34,10 +34,10 @@ def verb(only_head: bool, file: Path | None, settings: Settings) -> None:
     async def look(log: "JetStreamLog") -> Walk:
         end = await log.head()
         walk = Walk()
-        with _target(file) as out, bar("exporting", end) as advance:
+        with _target(file) as out, bar("exporting") as advance:
             async for batch in replay(log, until=end):
                 walk.take(batch)
-                advance(walk.seq)
+                advance(walk.seq, end)
                 if not only_head:
                     out.writelines(map(_line, batch))
             walk.finish(end)

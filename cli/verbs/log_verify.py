@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--head",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="A head exported earlier: also prove that nothing up to it is gone.",
 )
 @placed
@@ -45,10 +45,10 @@ def verified(settings: Settings, known: Head | None = None) -> Walk:
     async def look(log: "JetStreamLog") -> Walk:
         end = await log.head()
         walk = Walk(known)
-        with bar("verifying", end) as advance:
+        with bar("verifying") as advance:
             async for batch in replay(log, until=end):
                 walk.take(batch)
-                advance(walk.seq)
+                advance(walk.seq, end)
         walk.finish(end)
         return walk
 
@@ -72,6 +72,8 @@ def summary(walk: Walk) -> dict[str, object]:
 def _head_in(file: Path) -> Head:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Head)
+    except OSError as error:
+        raise Invalid(f"{file}: {error.strerror}", "Write one with `witan log export --head --out FILE`.") from error
     except msgspec.MsgspecError as error:
         raise Invalid(
             f"{file} is not an exported head: {error}", "Write one with `witan log export --head`."

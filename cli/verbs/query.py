@@ -7,7 +7,7 @@ from cli.config import Settings
 from cli.options import placed
 from cli.output import Form, formatted, print_rows
 from cli.pieces import pieces_of
-from cli.reading import Views, print_answer
+from cli.reading import Value, Views, print_answer
 
 
 class ViewName(click.ParamType[str]):
@@ -27,7 +27,7 @@ VIEW = ViewName()
 @click.command("query")
 @click.argument("view", required=False, type=VIEW)
 @click.argument("filters", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--limit", type=click.IntRange(0), default=100, help="So many rows; 100 if not said.")
+@click.option("--limit", type=click.IntRange(0), help="So many rows; `query_limit` if not said.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many rows first.")
 @click.option("--list", "listed", is_flag=True, help="Every view: what it is, and what it can be filtered by.")
 @placed
@@ -35,7 +35,7 @@ VIEW = ViewName()
 def verb(
     view: str | None,
     filters: tuple[str, ...],
-    limit: int,
+    limit: int | None,
     offset: int,
     listed: bool,
     settings: Settings,
@@ -49,8 +49,13 @@ def verb(
         return _document(form)
     if not view:
         raise click.UsageError("Name a view; `witan query --list` documents them all.")
-    params = {name: str(value) for name, value in pieces_of(filters, "KEY=VALUE").items()}
-    print_answer(Views(settings).ask(view, {**params, "limit": limit, "offset": offset}), form)
+    print_answer(Views(settings).ask(view, {**params_of(filters, limit, settings), "offset": offset}), form)
+
+
+def params_of(filters: tuple[str, ...], limit: int | None, settings: Settings) -> dict[str, Value]:
+    """The filters as typed, and how many rows."""
+    said: dict[str, Value] = {name: str(value) for name, value in pieces_of(filters, "KEY=VALUE").items()}
+    return {**said, "limit": settings.query_limit if limit is None else limit}
 
 
 def _document(form: Form) -> None:
