@@ -92,6 +92,7 @@ class Shell(pykka.ThreadingActor):
         super().__init__()
         self.decider, self.wires, self.died, self.strikes = decider, wires, died, strikes
         self.log = structlog.get_logger().bind(actor=decider.name)
+        self._told = self.log.bind(flow="", cause="")
         self.desk = Desk(decider.name, FOLDS, _Reader(wires))
         me = self.actor_ref
         self.outbox = Outbox(wires, lambda error: me.tell(Failed(error)), lambda answer: me.tell(Heard(answer)))
@@ -134,7 +135,7 @@ class Shell(pykka.ThreadingActor):
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """Let go of the bus, and let the supervisor begin again from the log."""
         expected = isinstance(exception_value, WitanError)
-        log = self.log.warning if expected else self.log.error
+        log = self._told.warning if expected else self._told.error
         log("actor stopped", why=repr(exception_value), exc_info=None if expected else exception_value)
         if self._message_key and not expected:
             self.strikes[self._message_key] = self.strikes.get(self._message_key, 0) + 1
@@ -168,7 +169,7 @@ class Shell(pykka.ThreadingActor):
         self._add(outcome, None)
         self._post()
         bridge.run(self._open())
-        self.log.info("actor started", after=self._place, head=head)
+        self._told.info("actor started", after=self._place, head=head)
 
     async def _open(self) -> None:
         me, connection = self.actor_ref, self.wires.connection
@@ -192,7 +193,7 @@ class Shell(pykka.ThreadingActor):
         try:
             self.actor_ref.tell(Heard(_alive.decode(body)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self.log.warning("unreadable heartbeat", subject=subject.decode(errors="replace"))
+            self._told.warning("unreadable heartbeat", subject=subject.decode(errors="replace"))
 
     def _take_records(self, batch: list[Record]) -> None:
         watches = self.decider.watches
@@ -270,7 +271,8 @@ class Shell(pykka.ThreadingActor):
 
     def _refuse(self, letter: Letter, error: WitanError, word: bytes) -> None:
         assert self.commands is not None
-        self.log.info("refused", subject=letter.subject[:200], cause=command_id(letter), code=error.code, why=str(error))
+        cause = command_id(letter)
+        self.log.info("refused", flow="", cause=cause, subject=letter.subject[:200], code=error.code, why=str(error))
         answer = msgspec.json.encode(error.answer())
         self._settled.append(Settled(self.commands.queue, letter, word, self.commands, answer))
 

@@ -33,6 +33,11 @@ def command_id(letter: Letter) -> str:
     return header(letter.headers, b"Nats-Msg-Id") or f"{letter.stored_ns:x}-{letter.seq}"
 
 
+def may_be_answered(reply: bytes) -> bool:
+    """Only inboxes: an answer is sent with Witan's own rights, and `evt.task.x` as a reply subject would be a forgery."""
+    return reply[:1] == b"_"
+
+
 class CommandDesk:
     """Takes one actor's commands in and gives the answers out."""
 
@@ -83,7 +88,7 @@ class CommandDesk:
         return True
 
     def _heard(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
-        if not reply:
+        if not may_be_answered(reply):
             return
         id = header(block, b"Nats-Msg-Id")
         if id in self._answered:
@@ -113,7 +118,7 @@ async def answer_strangers(connection: Connection) -> None:
             return
         error = Invalid(f"there is no actor {actor[:80]!r}", f"The actors are: {', '.join(COMMANDS_OF)}.")
         connection.publish(b"dead.unknown_actor", body[:65536])
-        if reply:
+        if may_be_answered(reply):
             connection.publish(reply, msgspec.json.encode(error.answer()))
 
     await connection.subscribe("cmd.>", heard)

@@ -7,8 +7,9 @@ import time
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
-_count = itertools.count(int.from_bytes(os.urandom(5), "big"))
 _process = "".join(_ALPHABET[b & 31] for b in os.urandom(8))
+_count = itertools.count()
+_moment = (-1, "")
 
 
 def _base32(number: int, pairs: int) -> str:
@@ -20,8 +21,14 @@ def _base32(number: int, pairs: int) -> str:
 
 
 def fresh_id() -> str:
-    """A new id, later than every id this process made before: time, count, process."""
-    return _base32(time.time_ns() // 1_000_000, 5) + _base32(next(_count), 4) + _process
+    """A new id, later than every id that this process made before: time, count, process."""
+    global _moment
+    ms = time.time_ns() // 1_000_000
+    if ms > _moment[0]:
+        _moment = (ms, _base32(ms, 5))
+    number = next(_count)
+    high, low = _PAIRS[number >> 20 & 1023], _PAIRS[number >> 10 & 1023]
+    return f"{_moment[1]}00{high}{low}{_PAIRS[number & 1023]}{_process}"
 
 
 def derived_id(text: str) -> str:

@@ -18,6 +18,8 @@ BATCH_FROM = 12
 ROUNDS_MAX = 6
 """Or if singles would have to wait for each other so many times."""
 BATCH_MAX = 1000
+GROUPS_MAX = 2
+"""So many groups are at the server at once: while it writes one, the next is on its way."""
 REMEMBERED = 100_000
 ANSWER_S = 10.0
 
@@ -41,7 +43,10 @@ class JetStreamLog:
         self._batch_from = BATCH_FROM if replicas == 1 else 2
         self._places: dict[str, int] = {}
         self._waiting: deque[_Wish] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._armed = False
+        self._groups = 0
+        self._under_way: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
         return await self.submit(drafts)
@@ -49,9 +54,15 @@ class JetStreamLog:
     def submit(self, drafts: Sequence[Draft]) -> asyncio.Future[list[int]]:
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Wish(drafts, future))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        if not self._armed:
+            self._armed = True
+            asyncio.get_running_loop().call_soon(self._turn)
         return future
+
+    def _turn(self) -> None:
+        """All that was handed in during one turn of the loop goes together."""
+        self._armed = False
+        self._send_more()
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:
         records: list[Record] = []
@@ -112,20 +123,29 @@ class JetStreamLog:
         """Where the last appends went is not trusted any more; the next draft of each entity brings its own guard."""
         self._places.clear()
 
-    async def _write(self) -> None:
-        try:
+    def _send_more(self) -> None:
+        """Start the next group if there is room for it. What an entity under way is in waits, and all behind it."""
+        while self._waiting and self._groups < GROUPS_MAX:
+            group: list[_Wish] = []
+            drafts: list[Draft] = []
             while self._waiting:
-                group = [self._waiting.popleft()]
-                size = len(group[0].drafts)
-                while self._waiting and size + len(self._waiting[0].drafts) <= BATCH_MAX:
-                    group.append(self._waiting.popleft())
-                    size += len(group[-1].drafts)
-                await self._write_group(group, size)
-        finally:
-            self._writer = None
+                wish = self._waiting[0]
+                if drafts and len(drafts) + len(wish.drafts) > BATCH_MAX:
+                    break
+                if self._under_way and any(draft.subject in self._under_way for draft in wish.drafts):
+                    break
+                group.append(self._waiting.popleft())
+                drafts += wish.drafts
+            if not group:
+                return
+            self._groups += 1
+            subjects = {draft.subject for draft in drafts}
+            self._under_way |= subjects
+            task = asyncio.create_task(self._write_group(group, drafts, subjects))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _write_group(self, group: list[_Wish], size: int) -> None:
-        drafts = [draft for wish in group for draft in wish.drafts]
+    async def _write_group(self, group: list[_Wish], drafts: list[Draft], subjects: set[str]) -> None:
         outcomes: Sequence[int | WitanError] | None = None
         try:
             if self._worth_a_batch(drafts):
@@ -133,7 +153,9 @@ class JetStreamLog:
             if outcomes is None:
                 outcomes = await self._as_singles(drafts)
         except (WitanError, OSError) as error:
-            outcomes = [Unavailable(str(error))] * size
+            outcomes = [Unavailable(str(error))] * len(drafts)
+        self._groups -= 1
+        self._under_way -= subjects
         place = 0
         for wish in group:
             _settle(wish.future, outcomes[place : place + len(wish.drafts)])
@@ -141,6 +163,7 @@ class JetStreamLog:
         if len(self._places) > REMEMBERED:
             for subject in list(self._places)[: REMEMBERED // 2]:
                 del self._places[subject]
+        self._send_more()
 
     def _worth_a_batch(self, drafts: Sequence[Draft]) -> bool:
         """Singles cost by number, and again for every time that an entity comes again."""
