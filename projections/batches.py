@@ -1,6 +1,7 @@
 """Records on their way into DuckDB: in pieces that fit into memory, as columns that it can read."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -26,7 +27,7 @@ def chunks(batch: Sequence[Record], scale: int = 1) -> Iterator[Sequence[Record]
 def ascending(batch: Sequence[Record], after: int) -> Sequence[Record]:
     """What lies behind a place, in order and each once."""
     fresh = [record for record in batch if record.seq > after]
-    if any(later.seq <= earlier.seq for earlier, later in zip(fresh, fresh[1:], strict=False)):
+    if any(later.seq <= earlier.seq for earlier, later in pairwise(fresh)):
         return sorted({record.seq: record for record in fresh}.values(), key=lambda record: record.seq)
     return fresh
 

@@ -19,6 +19,8 @@ FOLD_S = 1.0
 CHECKPOINT_AFTER = 50_000
 """So many new records make a checkpoint worth its while in a quiet moment."""
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.05, 5.0
+CALM_S = 10.0
+"""A projector that lived this long begins with the shortest pause again."""
 
 
 class Taken(NamedTuple):
@@ -97,22 +99,26 @@ class Projector(pykka.ThreadingActor):
             case Snapshot(folder):
                 return self.store.snapshot(folder)
             case "begin":
-                self.bridge.run(self._begin())
+                self._begin()
         return None
 
     def on_stop(self) -> None:
         self._let_go()
 
     def on_failure(self, *why: Any) -> None:
-        self._let_go()
-        self.died(repr(why[1]))
+        try:
+            self._let_go()
+        finally:
+            self.died(repr(why[1]))
 
-    async def _begin(self) -> None:
-        last = await self.log.last("evt.>")
+    def _begin(self) -> None:
+        last = self.bridge.run(self.log.last("evt.>"))
         if self.store.position > (last.seq if last else 0):
             self.store.clear()
         self.seen = self.checkpointed = self.store.position
-        self.intake.follower = await self.log.follow(["evt.>"], self.store.position, self.intake.feed, WINDOW)
+        self.intake.follower = self.bridge.run(
+            self.log.follow(["evt.>"], self.store.position, self.intake.feed, WINDOW)
+        )
 
     def _let_go(self) -> None:
         follower, self.intake.follower = self.intake.follower, None
@@ -145,7 +151,8 @@ class Projection:
 
     def __init__(self, path: Path | str, log: Log, bridge: Bridge) -> None:
         self.store = Store(path)
-        self.restarts = 0
+        self.restarts = self._strikes = 0
+        self._born = 0.0
         self._log, self._bridge = log, bridge
         self._closed = False
         self._note = structlog.get_logger().bind(actor="projector")
@@ -165,11 +172,13 @@ class Projection:
         self.store.close()
 
     def _start(self) -> None:
+        self._born = time.monotonic()
         self.ref = Projector.start(self.store, self._log, self._bridge, self._died)
         self.ref.tell("begin")
 
     def _died(self, why: str) -> None:
-        pause = min(PAUSE_FIRST_S * 2**self.restarts, PAUSE_MAX_S)
+        self._strikes = 0 if time.monotonic() - self._born > CALM_S else self._strikes + 1
+        pause = min(PAUSE_FIRST_S * 2 ** min(self._strikes, 10), PAUSE_MAX_S)
         self._note.warning("the projector stopped and will be started again", why=why, pause_s=pause)
         self._bridge.post(self._bridge.loop.call_later, pause, self._again)
 

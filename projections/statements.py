@@ -8,7 +8,9 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 
 _named = re.compile(r"^-- ([a-z_]+)(?::.*)?$", re.MULTILINE)
-_header = re.compile(r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+-- ask\n(?P<ask>[^;]+;)\s*\Z")
+_header = re.compile(
+    r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+-- ask\n(?P<ask>[^;]+;)\s*\Z"
+)
 
 
 class View(NamedTuple):

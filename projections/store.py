@@ -45,7 +45,8 @@ class Store:
 
     def __init__(self, path: Path | str, read_only: bool = False, bulk: bool = False) -> None:
         self.path, self.read_only, self.bulk = Path(path), read_only, bulk
-        self._opening = threading.Lock()
+        self._readers = 0
+        self._moved = threading.Condition()
         self._db: duckdb.DuckDBPyConnection | None = None
         self._place = Place(0, 0)
         self.open()
@@ -70,9 +71,10 @@ class Store:
         self._remember()
 
     def close(self) -> None:
-        """Let go of the file."""
-        with self._opening:
+        """Let go of the file when the last reader is through; new ones are sent away at once."""
+        with self._moved:
             db, self._db = self._db, None
+            self._moved.wait_for(lambda: self._readers == 0)
         if db is not None:
             self._writer.close()
             db.close()
@@ -97,6 +99,11 @@ class Store:
         """The place up to which the task board is merged."""
         return self._place.board
 
+    def reached(self, seq: int, timeout_s: float) -> bool:
+        """Wait until the facts are as far as a place; whether they are."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self._place.facts >= seq, timeout_s)
+
     def take(self, batch: Sequence[Record]) -> int:
         """Insert what is new in the batch and move the position with it; how many records were new."""
         fresh = ascending(batch, self._place.facts)
@@ -106,7 +113,9 @@ class Store:
                 cursor.execute(SAY["take"], {"position": self._place.facts})
                 cursor.execute(SAY["advance"], {"seq": chunk[-1].seq})
             self._writer.unregister("batch")
-            self._place = Place(chunk[-1].seq, self._place.board)
+            with self._moved:
+                self._place = Place(chunk[-1].seq, self._place.board)
+                self._moved.notify_all()
         return len(fresh)
 
     def fold(self) -> bool:
@@ -224,10 +233,11 @@ class Store:
     @contextlib.contextmanager
     def reading(self, as_of: AsOf) -> Iterator[tuple[duckdb.DuckDBPyConnection, Place]]:
         """A cursor whose views see the log up to one place."""
-        with self._opening:
+        with self._moved:
             if self._db is None:
                 raise Unavailable(f"{self.path} is closed just now", "Ask again in a moment.")
             cursor = self._db.cursor()
+            self._readers += 1
         try:
             with self._transaction(cursor):
                 cursor.execute(SAY["limit_time"], {"ms": QUERY_MS})
@@ -237,6 +247,9 @@ class Store:
                 yield cursor, place
         finally:
             cursor.close()
+            with self._moved:
+                self._readers -= 1
+                self._moved.notify_all()
 
     def _place_of(self, cursor: duckdb.DuckDBPyConnection, as_of: AsOf) -> Place:
         now = self._read_place(cursor)

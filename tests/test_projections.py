@@ -1,0 +1,432 @@
+"""The tables say what the log says: rows for events, at every prefix, after every kill, at every past place."""
+
+import datetime
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bus.errors import Invalid, Missing, Unavailable
+from bus.messages import guardian, slots, task
+from bus.messages.kinds import EVENTS_OF
+from projections import statements
+from projections.statements import SAY, VIEWS
+from projections.store import Store
+from tests.projected_histories import START, History
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "live.duckdb")
+    yield store
+    store.close()
+
+
+def rows(store: Store, view: str, as_of: int | str | None = None, **params: Any) -> list[dict[str, Any]]:
+    answer = store.query(view, params, as_of)
+    return [dict(zip([name for name, _ in answer.columns], row, strict=True)) for row in answer.rows]
+
+
+def one(store: Store, view: str, as_of: int | str | None = None, **params: Any) -> dict[str, Any]:
+    (row,) = rows(store, view, as_of, **params)
+    return row
+
+
+@pytest.fixture
+def running() -> History:
+    history = History()
+    history.submit("a", priority=2)
+    history.commit("evt.slots.main", slots.PipelineAdmitted("a"), flow="a")
+    history.task("a", task.PipelineStarted())
+    history.start_phase("a")
+    history.finish_phase("a")
+    history.start_phase("a", "agent-2")
+    return history
+
+
+def test_a_running_task_says_where_it_is(store: Store, running: History) -> None:
+    store.take(running.records)
+    row = one(store, "tasks", id="a")
+    assert (row["status"], row["phase"], row["agent"], row["run"]) == ("running", "design", "agent-2", "a-2")
+    assert (row["text"], row["workflow"], row["priority"], row["progress"]) == ("build a", "tiered", 2, "1/3")
+    assert row["created"] == START + datetime.timedelta(seconds=2)
+
+
+def test_a_paused_task_says_why_and_a_resumed_one_waits_for_its_slot(store: Store, running: History) -> None:
+    running.task("a", task.PipelinePaused("order-1", "look first"))
+    store.take(running.records)
+    assert (one(store, "tasks")["status"], one(store, "tasks")["reason"]) == ("paused", "look first")
+    running.task("a", task.PipelineResumed("order-2"))
+    store.take(running.records)
+    assert (one(store, "tasks")["status"], one(store, "tasks")["reason"]) == ("pending", None)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_reset_of_a_running_task_leaves_it_running_and_of_a_failed_one_makes_it_pending(
+    store: Store, running: History, fold: bool
+) -> None:
+    for event, status in (
+        (task.TaskReset(), "running"),
+        (task.TaskFailed("no"), "failed"),
+        (task.TaskReset(), "pending"),
+    ):
+        running.task("a", event)
+        store.take(running.records)
+        if fold:
+            store.fold()
+        assert one(store, "tasks")["status"] == status
+    assert one(store, "tasks")["ended"] is None
+
+
+def test_phases_say_who_did_them_and_how_long_it_took(store: Store, running: History) -> None:
+    store.take(running.records)
+    research, design = rows(store, "phases", task="a")
+    assert (research["status"], research["agent"], research["attempts"], research["seconds"]) == (
+        "completed",
+        "agent-1",
+        1,
+        3,
+    )
+    assert (design["status"], design["run"], design["ended"]) == ("running", "a-2", None)
+
+
+def test_pipelines_show_their_steps_the_slots_and_the_queue(store: Store, running: History) -> None:
+    running.submit("b")
+    running.submit("c", priority=1)
+    store.take(running.records)
+    a, c, b = rows(store, "pipelines")
+    assert (a["id"], a["steps"]) == ("a", "research:completed design:running implement:waiting")
+    assert [(row["id"], row["queue_place"]) for row in (a, c, b)] == [("a", None), ("c", 1), ("b", 2)]
+    assert (a["slots_used"], a["slots"], a["frozen"]) == (1, 2, False)
+
+
+def test_agents_say_what_they_are_busy_with(store: Store, running: History) -> None:
+    store.take(running.records)
+    first, second = rows(store, "agents")
+    assert (first["agent"], first["busy_with"], first["finished"]) == ("agent-1", [], 1)
+    assert (second["agent"], second["busy_with"], second["finished"]) == ("agent-2", ["a/design"], 0)
+
+
+def test_artifacts_are_listed_with_their_phase(store: Store, running: History) -> None:
+    store.take(running.records)
+    row = one(store, "artifacts", task="a")
+    assert (row["phase"], row["name"], row["bytes"], row["run"]) == ("research", "research.md", 12, "a-1")
+
+
+def test_an_order_waits_until_it_is_applied_and_a_freeze_names_who_is_missing(store: Store, running: History) -> None:
+    running.commit("evt.guardian.order-1", guardian.PauseOrdered("a", "look"), by="guardian")
+    store.take(running.records)
+    assert one(store, "guardian")["state"] == "waiting"
+    running.task("a", task.PipelinePaused("order-1", "look"))
+    running.commit("evt.guardian.main", guardian.FreezeOrdered("f", ["orchestrator", "treasurer"]), by="guardian")
+    running.commit("evt.slots.main", slots.WorkFrozen("f"))
+    running.commit("evt.guardian.main", guardian.FreezeAcknowledged("f", "orchestrator"), by="guardian")
+    store.take(running.records)
+    assert one(store, "guardian", order_id="order-1")["state"] == "applied"
+    freeze = one(store, "guardian", what="freeze")
+    assert (freeze["state"], freeze["acknowledged"], freeze["missing"]) == (
+        "unacknowledged",
+        ["orchestrator"],
+        ["treasurer"],
+    )
+
+
+def test_activity_has_a_readable_line_for_every_event(store: Store) -> None:
+    store.take(History(7).grow(80).records)
+    lines = rows(store, "activity", limit=1000)
+    assert lines and all(row["line"] for row in lines)
+    assert [row["seq"] for row in lines] == sorted((row["seq"] for row in lines), reverse=True)
+
+
+def test_the_log_view_adds_up(store: Store) -> None:
+    history = History(7).grow(80)
+    store.take(history.records)
+    total, *parts = rows(store, "log", limit=1000)
+    assert total["commits"] == len(history.records) == sum(row["commits"] for row in parts)
+    assert total["events"] == sum(row["events"] for row in parts)
+
+
+@given(st.integers(0, 10**9))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_board_is_what_the_orchestrator_remembers(store: Store, seed: int) -> None:
+    store.clear()
+    history = History(seed).grow(60)
+    store.take(history.records)
+    found = {row["id"]: row for row in rows(store, "tasks", limit=1000)}
+    for id, state in history.tasks.items():
+        row, assigned = (
+            found[id],
+            state.assignment if state.status not in ("completed", "failed", "cancelled") else None,
+        )
+        assert (row["status"], row["done"], row["text"]) == (state.status, len(state.done), state.text)
+        assert (row["agent"], row["run"]) == ((assigned.agent, assigned.run) if assigned else (None, None))
+        assert state.phase in ("", row["phase"])
+
+
+def prefixes_that_differ(live: Store, whole: Store, history: History, dice: random.Random) -> Iterator[int]:
+    """Feed in random pieces, fold at random moments, and compare with the whole log as of the same place."""
+    reached = 0
+    while reached < len(history.records):
+        upto = min(len(history.records), reached + dice.choice((1, 1, 1, 4)))
+        live.take(history.records[max(0, reached - dice.randrange(3)) : upto])
+        reached = upto
+        if dice.random() < 0.3:
+            live.fold()
+        if live.fingerprint() != whole.fingerprint(as_of=reached):
+            yield reached
+        PREFIXES.add((id(history), reached))
+
+
+PREFIXES: set[tuple[int, int]] = set()
+"""The histories and places that were compared; too few of them prove nothing."""
+
+
+def test_live_is_rebuilt_at_every_prefix(store: Store, tmp_path: Path) -> None:
+    whole = Store(tmp_path / "whole.duckdb")
+    kept: list[History] = []
+
+    @given(st.integers(0, 10**9))
+    @settings(max_examples=7, deadline=None, derandomize=True)
+    def law(seed: int) -> None:
+        kept.append(history := History(seed).grow(70))
+        store.clear()
+        whole.clear()
+        whole.take(history.records)
+        assert list(prefixes_that_differ(store, whole, history, random.Random(seed))) == []
+
+    PREFIXES.clear()
+    law()
+    whole.close()
+    assert len(PREFIXES) >= 400
+
+
+def test_the_comparison_catches_a_fold_that_forgets(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = SAY["fold"].replace("SEMI JOIN changed ON board_now.id = changed.id", "WHERE status <> 'paused'")
+    assert planted != SAY["fold"]
+    monkeypatch.setitem(statements.SAY, "fold", planted)
+    whole = Store(tmp_path / "whole.duckdb")
+    history = History(3).grow(150)
+    whole.take(history.records)
+    assert next(prefixes_that_differ(store, whole, history, random.Random(1)))
+    whole.close()
+
+
+def test_any_past_place_equals_a_store_that_has_seen_no_more(store: Store, tmp_path: Path) -> None:
+    history = History(11).grow(60)
+    store.take(history.records[:40])
+    store.fold()
+    store.take(history.records[40:])
+    fresh = Store(tmp_path / "fresh.duckdb")
+    for place in (0, 1, 13, 39, 40, 41, len(history.records)):
+        fresh.clear()
+        fresh.take(history.records[:place])
+        assert store.fingerprint(as_of=place) == fresh.fingerprint()
+        then = (START + datetime.timedelta(seconds=place)).isoformat() + "Z"
+        if b'"at"' in (history.records[place - 1].body if place else b""):
+            assert rows(store, "tasks", as_of=then) == rows(fresh, "tasks")
+    fresh.close()
+
+
+def test_a_batch_that_comes_again_or_out_of_order_changes_nothing(store: Store, tmp_path: Path) -> None:
+    history = History(5).grow(30)
+    store.take(history.records)
+    before = store.fingerprint()
+    assert store.take(history.records[5:]) == 0
+    store.clear()
+    store.take([*history.records[::-1], *history.records])
+    assert store.fingerprint() == before
+
+
+def test_every_default_of_an_event_is_a_value_in_its_row(store: Store) -> None:
+    history, wanted = History(), []
+    names = {"order": "order_id", "limit": "slots"}
+    for kind, union in EVENTS_OF.items():
+        for type in get_args(union):
+            fields = msgspec.structs.fields(type)
+            needed = {one.name: _some(one.type) for one in fields if one.required}
+            history.commit(f"evt.{kind}.x", type(**needed))
+            wanted.append(
+                {names.get(one.name, one.name): one.default for one in fields if one.type in (int, str, float)}
+            )
+    store.take(history.records)
+    with store.reading(None) as (cursor, _):
+        found = cursor.execute("SELECT * FROM events ORDER BY seq").fetchall()
+        heads = [head[0] for head in cursor.description or []]
+    for row, defaults in zip(found, wanted, strict=True):
+        facts = dict(zip(heads, row, strict=True))
+        told = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
+        assert {name: facts[name] for name in told} == told, facts["type"]
+
+
+def _some(type: Any) -> Any:
+    return {str: "x", int: 1, float: 1.0, list[str]: ["x"]}.get(type, {})
+
+
+MALFORMED = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"\xff\xfe\x00",
+    b'{"id":"x","events":{"type":"TaskSubmitted"}}',
+    b'{"id":"x","events":[]}',
+    b'{"id":"x","events":[1,"two",null,[]]}',
+    b'{"id":"x","events":[{"type":7}]}',
+    b'{"id":"x","at":"never","v":-1,"events":[{"type":"TaskSubmitted","phases":{"a":1},"priority":"high"}]}',
+    b'{"id":"x","v":1e400,"events":[{"type":"TaskCompleted"}]}',
+    b'{"id":"x","events":[{"type":"N\\u0000L","phase":"\\u0000"}]}',
+    b'{"id":"x","events":[{"type":"\\ud800"}]}',
+    b'{"id":"x","id":"y","events":[{"type":"A"}],"events":[{"type":"B"}]}',
+    b'{"id":"x","events":[{"type":"RunFinished","artifacts":[1,{"name":{}},null]}]}',
+    b"[" * 30_000 + b"]" * 30_000,
+    b'{"id":"x","events":[{"type":"Z","a":' + b"[" * 30_000 + b"]" * 30_000 + b"}]}",
+    b'{"id":"x","events":[{"type":"' + b"T" * 60_000 + b'"}]}',
+]
+
+
+@pytest.mark.parametrize("subject", ["evt.task.odd", "evt.run.agent-1.odd", "evt.slots.main", "evt.a.b.c.d", "x", ""])
+def test_what_cannot_be_read_is_shown_and_stops_nobody(store: Store, running: History, subject: str) -> None:
+    places = [running.raw(subject, body).seq for body in MALFORMED]
+    running.submit("after")
+    store.take(running.records[:20])
+    store.take(running.records[20:])
+    store.fold()
+    assert one(store, "tasks", id="after")["status"] == "pending"
+    with store.reading(None) as (cursor, _):
+        seen = {row[0] for row in cursor.execute("SELECT DISTINCT seq FROM events").fetchall()}
+    assert seen >= set(places)
+    assert len(rows(store, "activity", type="Unreadable")) >= 9
+    for view in VIEWS:
+        store.query(view)
+
+
+def test_wrong_questions_are_refused_with_what_is_known(store: Store) -> None:
+    with pytest.raises(Missing, match="no view 'nonsense'") as missing:
+        store.query("nonsense")
+    assert "tasks" in missing.value.what_next
+    with pytest.raises(Invalid, match="no parameter 'colour'") as unknown:
+        store.query("tasks", {"colour": "red"})
+    assert "workflow" in unknown.value.what_next
+    for params in (
+        {"priority": "high"},
+        {"limit": -1},
+        {"offset": True},
+        {"id": 1.5},
+        {"limit": "1; DROP TABLE facts"},
+    ):
+        with pytest.raises(Invalid):
+            store.query("tasks", params)  # type: ignore[arg-type]
+    assert store.query("tasks", {"id": "' OR 1=1 --"}).rows == []
+    for place in (-1, 5, "tomorrow", "99999999999999999999"):
+        with pytest.raises((Invalid, Missing)):
+            store.query("tasks", as_of=place)
+
+
+def test_limit_and_offset_turn_the_pages(store: Store) -> None:
+    history = History()
+    for i in range(7):
+        history.submit(f"task-{i}")
+    store.take(history.records)
+    first, second = (store.query("tasks", {"limit": 4, "offset": offset}) for offset in (0, 4))
+    assert (len(first.rows), first.truncated, len(second.rows), second.truncated) == (4, True, 3, False)
+    assert len({row[0] for row in first.rows + second.rows}) == 7
+
+
+def test_a_file_made_by_other_sql_or_damaged_is_begun_anew(store: Store, running: History) -> None:
+    store.take(running.records)
+    with store.reading(None) as (cursor, _):
+        cursor.execute("UPDATE position SET schema = 'older'")
+    store.close()
+    with pytest.raises(Unavailable, match="another version"):
+        Store(store.path, read_only=True)
+    store.open()
+    assert store.position == 0
+    store.take(running.records)
+    store.close()
+    store.path.write_bytes(b"this is no database" * 1000)
+    store.open()
+    assert store.position == 0
+
+
+def test_without_a_daemon_the_file_is_read_as_it_is(store: Store, running: History) -> None:
+    store.take(running.records)
+    said = store.fingerprint()
+    store.close()
+    reader = Store(store.path, read_only=True)
+    assert reader.fingerprint() == said
+    reader.close()
+    with pytest.raises(Missing):
+        Store(store.path.with_name("nothing.duckdb"), read_only=True)
+
+
+def test_a_second_process_is_told_that_the_file_is_taken(store: Store) -> None:
+    program = f"from projections.store import Store; Store({str(store.path)!r})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and "another process has" in done.stderr
+
+
+def test_a_snapshot_says_the_same_is_reused_and_replaced(store: Store, running: History, tmp_path: Path) -> None:
+    store.take(running.records[:5])
+    first, seq = store.snapshot(tmp_path / "copies")
+    assert seq == 5 and store.snapshot(tmp_path / "copies") == (first, 5)
+    store.take(running.records)
+    second, seq = store.snapshot(tmp_path / "copies")
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == [second.name]
+    copy = Store(second, read_only=True)
+    assert copy.fingerprint() == store.fingerprint() and copy.position == seq == len(running.records)
+    copy.close()
+
+
+CHILD = """
+import sys
+from projections.store import Store
+from tests.projected_histories import History
+
+store = Store(sys.argv[1])
+records = History(int(sys.argv[2])).grow(900).records
+print("start", store.position, flush=True)
+while store.position < len(records):
+    store.take(records[store.position : store.position + 7])
+    if store.position % 3 == 0:
+        store.fold()
+    if store.position % 11 == 0:
+        store.checkpoint()
+    print(store.position, flush=True)
+print("end", flush=True)
+"""
+
+
+def test_a_kill_anywhere_leaves_a_store_that_goes_on(tmp_path: Path) -> None:
+    path, dice, kills, ended = tmp_path / "killed.duckdb", random.Random(4), 0, False
+    while not ended:
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path), "21"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        for _ in range(dice.randrange(2, 30)):
+            ended = child.stdout.readline().strip() == "end"
+            if ended:
+                break
+        else:
+            child.send_signal(signal.SIGKILL)
+            kills += 1
+        child.communicate(timeout=60)
+    history = History(21).grow(900)
+    live, again = Store(path), Store(tmp_path / "again.duckdb")
+    again.take(history.records)
+    assert live.fingerprint() == again.fingerprint() and kills >= 5
+    live.close()
+    again.close()

@@ -1,0 +1,271 @@
+"""The projector follows a log, answers over a real server, and can be made anew; nothing a question holds stops it."""
+
+import asyncio
+import functools
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from bus.bridge import Bridge
+from bus.envelope import Draft
+from bus.errors import Unavailable
+from bus.log import MemoryLog
+from projections.asking import Asking, read_question
+from projections.projector import Projection, Snapshot
+from projections.rebuild import fill, rebuild, verify
+from projections.statements import VIEWS
+from projections.store import Store
+from tests.projected_histories import History
+
+PATIENCE_S = 30
+
+
+@pytest.fixture
+def bridge() -> Iterator[Bridge]:
+    bridge = Bridge("test-loop")
+    yield bridge
+    bridge.close()
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def live(tmp_path: Path, log: MemoryLog, bridge: Bridge) -> Iterator[Projection]:
+    live = Projection(tmp_path / "live.duckdb", log, bridge)
+    yield live
+    live.close()
+
+
+def write(bridge: Bridge, log: MemoryLog, history: History, start: int = 0) -> int:
+    """Put a history on the log, and say where it ends."""
+    drafts = [Draft(record.subject, record.body, "", None) for record in history.records[start:]]
+    return bridge.run(log.append(drafts))[-1]
+
+
+def facts_of(path: Path, history: History) -> dict[str, str]:
+    store = Store(path)
+    store.take(history.records)
+    said = store.fingerprint()
+    store.close()
+    return said
+
+
+def test_the_projector_follows_from_where_the_file_is(
+    tmp_path: Path, log: MemoryLog, bridge: Bridge, live: Projection
+) -> None:
+    history = History(1).grow(200)
+    half = len(history.records) // 2
+    first = History()
+    first.records = history.records[:half]
+    assert live.store.reached(write(bridge, log, first), PATIENCE_S)
+    live.close()
+    end = write(bridge, log, history, half)
+    again = Projection(tmp_path / "live.duckdb", log, bridge)
+    assert again.store.position >= half and again.store.reached(end, PATIENCE_S)
+    assert again.store.fingerprint() == facts_of(tmp_path / "fresh.duckdb", history)
+    again.close()
+
+
+def test_a_projector_that_dies_is_started_again_and_goes_on(
+    tmp_path: Path, log: MemoryLog, bridge: Bridge, live: Projection
+) -> None:
+    history = History(2).grow(100)
+    blocked = tmp_path / "a file"
+    blocked.write_text("where a folder should be")
+    for _ in range(2):
+        assert live.store.reached(write(bridge, log, history), PATIENCE_S)
+        ref = live.ref
+        ref.tell(Snapshot(blocked / "copies"))
+        assert ref.actor_stopped.wait(PATIENCE_S)
+    assert live.store.reached(write(bridge, log, history), PATIENCE_S) and live.restarts >= 1
+
+
+def test_a_log_that_is_shorter_than_the_file_is_another_log(tmp_path: Path, bridge: Bridge) -> None:
+    path = tmp_path / "live.duckdb"
+    facts_of(path, History(3).grow(100))
+    log, history = MemoryLog(), History(4).grow(10)
+    end = write(bridge, log, history)
+    live = Projection(path, log, bridge)
+    live.snapshot(tmp_path / "copies")
+    assert live.store.reached(end, PATIENCE_S)
+    assert live.store.fingerprint() == facts_of(tmp_path / "fresh.duckdb", history)
+    live.close()
+
+
+def test_a_rebuild_takes_the_place_of_the_file_and_verify_agrees(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path, history, log = tmp_path / "live.duckdb", History(5).grow(150), MemoryLog()
+        log.append_now([Draft(record.subject, record.body, "", None) for record in history.records])
+        wrong = History(6).grow(20)
+        facts_of(path, wrong)
+        steps: list[tuple[int, int]] = []
+        assert await rebuild(log, path, lambda done, total: steps.append((done, total))) == len(history.records)
+        assert steps[-1] == (len(history.records), len(history.records))
+        assert (await verify(log, path)).same
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["live.duckdb"]
+
+    asyncio.run(scenario())
+
+
+def test_verify_names_what_differs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path, history, log = tmp_path / "live.duckdb", History(5).grow(150), MemoryLog()
+        log.append_now([Draft(record.subject, record.body, "", None) for record in history.records])
+        store = Store(path)
+        await fill(log, store)
+        with store.reading(None) as (cursor, _):
+            cursor.execute("UPDATE board SET text = 'something else' WHERE id = 'task-0'")
+        store.close()
+        differing = (await verify(log, path)).differing
+        assert "tasks" in differing and "phases" not in differing
+
+    asyncio.run(scenario())
+
+
+def test_a_rebuild_of_a_file_in_use_is_refused(tmp_path: Path) -> None:
+    program = (
+        "import sys; from projections.store import Store; s = Store(sys.argv[1]); print('open', flush=True); input()"
+    )
+    path = tmp_path / "live.duckdb"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)],
+        cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout is not None and holder.stdout.readline() == "open\n"
+    with pytest.raises(Unavailable):
+        asyncio.run(rebuild(MemoryLog(), path))
+    holder.communicate("\n", timeout=30)
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    binary = Path(sys.executable).parent / "nats-server"
+    child = subprocess.Popen([binary, "-a", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL)
+    yield f"nats://127.0.0.1:{port}"
+    child.terminate()
+    child.wait(PATIENCE_S)
+
+
+Ask = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def over_nats(url: str, live: Projection, folder: Path, scenario: Callable[[Ask, Client], Awaitable[None]]) -> None:
+    """Open the service on one client, and let the scenario ask through another."""
+
+    async def ask(client: Client, view: str, body: object = b"") -> dict[str, Any]:
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        reply = await client.request(f"ask.{view}", payload, timeout=PATIENCE_S)
+        assert len(reply.data) < 1_000_000
+        said: dict[str, Any] = json.loads(reply.data)
+        return said
+
+    async def play() -> None:
+        settings: dict[str, Any] = {"max_reconnect_attempts": 200, "reconnect_time_wait": 0.05}
+        mine, theirs = await nats.connect(url, **settings), await nats.connect(url, **settings)
+        asking = Asking(live.store, live.snapshot, folder)
+        await asking.open(mine)
+        await mine.flush()
+        await scenario(functools.partial(ask, theirs), theirs)
+        await asking.close()
+        await mine.close()
+        await theirs.close()
+
+    asyncio.run(play())
+
+
+def test_questions_over_the_bus(tmp_path: Path, server: str, log: MemoryLog, bridge: Bridge, live: Projection) -> None:
+    history = History(8).grow(120)
+    end = write(bridge, log, history)
+    assert live.store.reached(end, PATIENCE_S)
+
+    async def scenario(ask: Ask, client: Client) -> None:
+        for view in VIEWS:
+            said = await ask(view)
+            assert (said["ok"], said["view"], said["seq"]) == (True, view, end), said
+            assert all(len(row) == len(said["columns"]) for row in said["rows"])
+        one = await ask("tasks", {"params": {"id": "task-1"}, "limit": 5})
+        assert [row[0] for row in one["rows"]] == ["task-1"] and one["columns"][0] == {"name": "id", "type": "VARCHAR"}
+        assert (await ask("tasks", {"as_of": 3}))["seq"] == 3
+        known = await ask("views")
+        assert {view["view"] for view in known["views"]} == set(VIEWS)
+        copy = await ask("snapshot")
+        assert copy["seq"] == end and Path(copy["path"]).exists()
+        answers = await asyncio.gather(*(ask("counts") for _ in range(50)))
+        assert all(said["ok"] for said in answers)
+        ping = await client.request("$SRV.PING.witan", b"", timeout=PATIENCE_S)
+        assert json.loads(ping.data)["name"] == "witan"
+
+    over_nats(server, live, tmp_path / "copies", scenario)
+
+
+BAD = [
+    b"{",
+    b"\xff",
+    b"null",
+    b"[]",
+    b"7",
+    b'{"params": []}',
+    b'{"params": {"colour": 1}}',
+    b'{"params": {"id": {"$gt": ""}}}',
+    b'{"params": {"priority": "many"}}',
+    b'{"limit": -1}',
+    b'{"limit": "all"}',
+    b'{"limit": 99999999999999999999}',
+    b'{"as_of": "yesterday"}',
+    b'{"as_of": 999999999}',
+    b'{"as_of": -1}',
+    b'{"as_of": 1.5}',
+    b'{"sql": "SELECT 1"}',
+    b'{"params": {"id": ' + b"[" * 20_000 + b"]" * 20_000 + b"}}",
+    b'{"x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    b'{"params": {"id": "' + b"x" * 70_000 + b'"}}',
+    b" " * 900_000,
+]
+
+
+def test_bad_questions_get_a_refusal_that_says_what_to_do(
+    tmp_path: Path, server: str, log: MemoryLog, bridge: Bridge, live: Projection
+) -> None:
+    assert live.store.reached(write(bridge, log, History(8).grow(20)), PATIENCE_S)
+
+    async def scenario(ask: Ask, client: Client) -> None:
+        for body in BAD:
+            said = await ask("tasks", body)
+            assert said["ok"] is False and said["code"] in ("invalid", "missing") and said["hint"], (body[:60], said)
+        assert (await ask("tasks"))["ok"]
+
+    over_nats(server, live, tmp_path / "copies", scenario)
+
+
+def test_an_answer_that_is_too_large_says_that_it_is_cut(
+    tmp_path: Path, server: str, log: MemoryLog, bridge: Bridge, live: Projection
+) -> None:
+    history = History()
+    for i in range(100):
+        history.submit(f"{i}-" + "x" * 50)
+        history.commit(f"evt.odd.{i}", *[], flow="y" * 20_000)
+    assert live.store.reached(write(bridge, log, history), PATIENCE_S)
+
+    async def scenario(ask: Ask, client: Client) -> None:
+        said = await ask("activity", {"limit": 10_000})
+        assert said["ok"] and said["truncated"] and 10 < len(said["rows"]) < 300
+
+    over_nats(server, live, tmp_path / "copies", scenario)
+
+
+def test_an_empty_question_asks_for_everything() -> None:
+    assert read_question(b"").params == {} and read_question(b'{"limit": 3}').params == {"limit": 3}
