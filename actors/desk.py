@@ -206,9 +206,13 @@ class Desk:
             if self._events:
                 raise RuntimeError("a decider said no after it had said yes") from error
             raise
-        subjects = self._events if len(self._events) < 2 else sorted(self._events, key=_rank)
-        drafts = [self._draft(subject, self._events[subject], after) for subject in subjects]
+        drafts = [self._draft(subject, self._events[subject], after) for subject in self._in_order()]
         return Outcome(drafts, self._blobs, self._timers, self._sendings, self._answer)
+
+    def _in_order(self) -> list[str]:
+        """As the decider wrote them: a crash may cut behind any of them. Only who is told to work comes last."""
+        first = [subject for subject in self._events if not subject.startswith("evt.agent.")]
+        return first if len(first) == len(self._events) else first + [s for s in self._events if s not in first]
 
     def observe(self, record: Record) -> None:
         """Fold in what another actor did to an entity that this desk watches."""
@@ -260,14 +264,6 @@ class Desk:
         entity.v, entity.expect = commit.v, record.seq
         entity.prev = link(record.subject, record.body)
         entity.remember(commit.cause)
-
-
-_RANKS = {"slots": 0, "task": 1, "agent": 2}
-
-
-def _rank(subject: str) -> int:
-    """Who is admitted stands on the log before what starts, and what starts before who is told to do it."""
-    return _RANKS.get(subject.split(".", 2)[1], 3)
 
 
 _last_iso: tuple[int, str] = (-1, "")

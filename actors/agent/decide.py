@@ -24,6 +24,7 @@ class Agents:
         self.active: dict[str, WorkAssigned] = {}
         self.agent_of: dict[str, str] = {}
         self.registered: set[str] = set()
+        self.taken_up: set[str] = set()
 
     @property
     def follows(self) -> Sequence[str]:
@@ -90,14 +91,16 @@ class Agents:
         if agent not in self.roles:
             return
         self.registered.add(agent)
-        for work in answer.get("runs", []):
-            self._start(desk, agent, msgspec.convert(work, WorkAssigned))
+        for open_work in answer.get("runs", []):
+            work = msgspec.convert(open_work, WorkAssigned)
+            self.taken_up.add(work.run)  # its assignment may still come by the queue, and is not news then
+            self._start(desk, agent, work)
 
     def _start(self, desk: Desk, agent: str, work: WorkAssigned) -> None:
         if desk.state(GUARDIAN).frozen:
             raise Hold
         subject = f"evt.run.{agent}.{work.run}"
-        status = desk.state(subject, opens=True).status
+        status = desk.state(subject, opens=work.run not in self.taken_up).status
         if status == "ended":
             return
         reply = self.script.reply_to(work)

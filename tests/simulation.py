@@ -1,0 +1,355 @@
+"""A world in one thread: real deciders and desks on a log in memory, a seed that decides everything that can vary.
+
+What varies: who gets a turn, how much is delivered at once, where an actor crashes between deciding and appending,
+which timers fire late, which agents stand still past their lease, and what people and the Guardian ask for meanwhile.
+"""
+
+import random
+from typing import Any, NamedTuple
+
+import msgspec
+
+from actors.agent.decide import Agents
+from actors.agent.mind import Script, ScriptedReply
+from actors.desk import Answer, Decider, Desk, Hold, Message, Outcome
+from actors.folds import FOLDS
+from actors.guardian.decide import Guardian
+from actors.orchestrator.decide import Orchestrator
+from actors.orchestrator.workflow import Phase, Workflow
+from bus.envelope import Record
+from bus.errors import WitanError
+from bus.log import MemoryLog, fits
+from bus.messages import guardian, task
+from bus.messages.base import Command
+from bus.messages.kinds import read_commit
+
+WORKFLOW = Workflow(
+    "small", "for the simulation", [Phase("design", "designer"), Phase("code", "coder"), Phase("test", "coder")]
+)
+SCRIPT = Script(
+    "simulated",
+    "slow in one phase, unlucky in another",
+    [
+        ScriptedReply("design", "d", "design_spec", "d", delay_s=3),
+        ScriptedReply("code", "c", "code", "c", fails_first=1),
+        ScriptedReply("test", "t", "test_results", "t"),
+    ],
+)
+ROLES = ({"designer-01": "designer"}, {"coder-01": "coder"}, {"coder-02": "coder", "designer-02": "designer"})
+LEASE_S = 20.0
+LIMIT = 2
+
+
+class Crash(Exception):
+    """The actor is gone in the middle of what it did."""
+
+
+class _Letter(NamedTuple):
+    id: str
+    command: Command
+
+
+class _Source:
+    def __init__(self, log: MemoryLog) -> None:
+        self.log = log
+
+    def read(self, subject: str, after: int = 0) -> list[Record]:
+        return self.log.read_now(subject, after)
+
+    def last(self, pattern: str) -> Record | None:
+        return next((record for record in reversed(self.log.records) if fits(pattern, record.subject)), None)
+
+
+class Actor:
+    """What the shell is to a real actor, without threads and without a loop."""
+
+    def __init__(self, world: "World", decider: Decider) -> None:
+        self.world, self.decider = world, decider
+        self.letters: list[_Letter] = []
+        self.stalled_until = 0.0
+        self.begin()
+
+    @property
+    def name(self) -> str:
+        return self.decider.name
+
+    def begin(self) -> None:
+        """As after a crash: nothing in memory, everything from the log."""
+        world = self.world
+        self.desk = Desk(self.name, FOLDS, _Source(world.log))
+        self.decider = world.fresh(self.name)
+        self.head = len(world.log.records)
+        self.place = self.decider.resume_after(_Source(world.log).last, self.head)
+        self.held: list[tuple[Message, _Letter | None, int]] = []
+        self.answers: list[Answer] = []
+        self.cursor = self.place
+        message = Message(f"begin-{world.next()}", None, now_s=world.now)
+        outcome = self.desk.decide(lambda desk, told: self.decider.recover(desk, told), message, self.place)
+        self._settle(outcome)
+
+    def unread(self) -> list[Record]:
+        follows = self.decider.follows
+        records = self.world.log.records[self.cursor :]
+        return [record for record in records if any(fits(pattern, record.subject) for pattern in follows)]
+
+    def read(self, count: int) -> None:
+        for record in self.unread()[:count]:
+            if record.subject in self.decider.watches:
+                self.desk.observe(record)
+            commit = read_commit(record)
+            for event in commit.events:
+                fresh = record.seq > self.head
+                message = Message(commit.id, event, record.subject, commit.flow, self.world.now, fresh)
+                self._decide(message, None, record.seq)
+            self.cursor = record.seq
+            self.place = min((seq for *_, seq in self.held if seq), default=record.seq + 1) - 1
+        self._try_held()
+
+    def take_letter(self) -> None:
+        letter = self.letters[0]
+        message = Message(letter.id, letter.command, f"cmd.{self.name}.x", now_s=self.world.now)
+        self._decide(message, letter, 0)
+        self._try_held()
+
+    def fire(self, name: str, body: msgspec.Struct) -> None:
+        self._decide(Message(f"fired-{self.world.next()}", body, now_s=self.world.now), None, 0)
+        self._try_held()
+
+    def hear(self, body: Any) -> None:
+        self._decide(Message(f"heard-{self.world.next()}", body, now_s=self.world.now), None, 0)
+        self._try_held()
+
+    def _decide(self, message: Message, letter: _Letter | None, seq: int) -> None:
+        try:
+            outcome = self.desk.decide(self.decider.decide, message, self.place)
+        except Hold:
+            self.held.append((message, letter, seq))
+            return
+        except WitanError as error:
+            self.world.refused.append((message.id, error.code))
+            self._done(letter)
+            return
+        self._settle(outcome)
+        self._done(letter)
+
+    def _done(self, letter: _Letter | None) -> None:
+        if letter in self.letters:
+            self.letters.remove(letter)
+
+    def _try_held(self) -> None:
+        if self.held and self.decider.ready(self.desk):
+            held, self.held = self.held, []
+            for message, letter, seq in held:
+                self._decide(message._replace(now_s=self.world.now, fresh=False), letter, seq)
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Append draft by draft; a crash may come between any two of them, and before anything that follows."""
+        world = self.world
+        for draft in outcome.drafts:
+            world.crash_point(self)
+            expect = world.places.get(draft.subject, 0) if draft.expect is None else draft.expect
+            (world.places[draft.subject],) = world.log.append_now([draft._replace(expect=expect)])
+        world.crash_point(self)
+        for timer in outcome.timers:
+            world.timers[f"{timer.actor}.{timer.name}"] = (timer.at_s, timer.actor, timer.body)
+        world.crash_point(self)
+        for sending in outcome.sendings:
+            world.send(sending.actor, sending.id, sending.body, self.name)
+
+
+class World:
+    """One history, decided by one seed."""
+
+    def __init__(self, seed: int, crashes: float = 0.02) -> None:
+        self.random = random.Random(seed)
+        self.log = MemoryLog()
+        self.crashes = crashes
+        self.crash_count = 0
+        self.stall_count = 0
+        self.now = 1_000_000.0
+        self.counter = 0
+        self.places: dict[str, int] = {}
+        self.timers: dict[str, tuple[float, str, msgspec.Struct]] = {}
+        self.refused: list[tuple[str, str]] = []
+        self.backlog: list[tuple[str, _Letter]] = []
+        self.senders: dict[str, str] = {}
+        self.tasks: list[str] = []
+        self.actors: dict[str, Actor] = {}
+        self.safe = True
+        for name in ("guardian", "orchestrator", *(f"agents-{n}" for n in range(len(ROLES)))):
+            self.actors[name] = Actor(self, self.fresh(name))
+        self.safe = False
+        for actor, letter in self.backlog:
+            self.actors[actor].letters.append(letter)
+        self.backlog = []
+
+    def fresh(self, name: str) -> Decider:
+        if name == "guardian":
+            return Guardian(answer_s=5)
+        if name == "orchestrator":
+            return Orchestrator({"small": WORKFLOW}, LEASE_S, LIMIT)
+        number = int(name.rsplit("-", 1)[1])
+        return Agents(name, ROLES[number], 1, SCRIPT)
+
+    def next(self) -> int:
+        self.counter += 1
+        return self.counter
+
+    def crash_point(self, actor: Actor) -> None:
+        if not self.safe and self.random.random() < self.crashes:
+            raise Crash
+
+    def send(self, actor: str, id: str, body: Any, sender: str = "") -> None:
+        self.senders[id] = sender
+        if actor in self.actors:
+            self.actors[actor].letters.append(_Letter(id, body))
+        else:
+            self.backlog.append((actor, _Letter(id, body)))
+
+    def submit(self) -> None:
+        number = self.next()
+        self.send("orchestrator", f"submit-{number}", task.SubmitTask(task="x", workflow="small"))
+        if self.random.random() < 0.2:
+            self.send("orchestrator", f"submit-{number}", task.SubmitTask(task="x", workflow="small"))
+
+    def task_ids(self) -> list[str]:
+        return sorted({record.subject[9:] for record in self.log.records if record.subject.startswith("evt.task.")})
+
+    def meddle(self) -> None:
+        """Somebody wants something."""
+        ids = self.task_ids()
+        if not ids:
+            return
+        id, number = self.random.choice(ids), self.next()
+        wishes: list[tuple[str, Command]] = [
+            ("guardian", guardian.PausePipeline(pipeline_id=id)),
+            ("guardian", guardian.PausePipeline(pipeline_id=id)),
+            ("guardian", guardian.ResumePipeline(pipeline_id=id)),
+            ("guardian", guardian.ResumePipeline(pipeline_id=id)),
+            ("guardian", guardian.OverridePipeline(pipeline_id=id, override={"n": number})),
+            ("guardian", guardian.Freeze()),
+            ("guardian", guardian.Thaw()),
+            ("guardian", guardian.Thaw()),
+            ("orchestrator", task.ResetTask(task_id=id)),
+        ]
+        if self.random.random() < 0.3:
+            wishes = [("orchestrator", task.CancelTask(task_id=id))]
+        actor, wish = self.random.choice(wishes)
+        self.send(actor, f"wish-{number}", wish)
+
+    def due(self) -> list[str]:
+        return [name for name, (at, _, _) in self.timers.items() if at <= self.now]
+
+    def step(self) -> bool:
+        """One thing happens. False: there is nothing left to do at this moment."""
+        choices: list[tuple[str, Any]] = []
+        for actor in self.actors.values():
+            if actor.stalled_until > self.now:
+                continue
+            if actor.unread():
+                choices.append(("read", actor))
+            if actor.letters and not any(actor.letters[0] is letter for _, letter, _ in actor.held):
+                choices.append(("letter", actor))
+            if actor.answers:
+                choices.append(("answer", actor))
+        choices += [("timer", name) for name in self.due() if self._awake(self.timers[name][1])]
+        if not choices:
+            return False
+        what, where = self.random.choice(choices)
+        owner = self._owner(self.timers[where][1]) if what == "timer" else where
+        try:
+            self._do(what, where, owner)
+        except Crash:
+            self.restart(owner)
+        return True
+
+    def restart(self, actor: Actor) -> None:
+        self.crash_count += 1
+        while True:
+            try:
+                actor.begin()
+                return
+            except Crash:
+                continue
+
+    def beat(self) -> None:
+        """Heartbeats of everybody who is not stalled reach the orchestrator, or some are lost."""
+        for actor in self.actors.values():
+            if actor.stalled_until > self.now:
+                continue
+            for alive in actor.decider.beats():
+                if self.random.random() > 0.05 or self.safe:
+                    self.actors["orchestrator"].hear(alive)
+
+    def stall(self) -> None:
+        name = self.random.choice([name for name in self.actors if name.startswith("agents")])
+        self.stall_count += 1
+        self.actors[name].stalled_until = self.now + 1.5 * LEASE_S
+
+    def _do(self, what: str, where: Any, owner: Actor) -> None:
+        if what == "read":
+            owner.read(self.random.choice((1, 1, 2, 5, 50)))
+        elif what == "letter":
+            letter = owner.letters[0]
+            owner.take_letter()
+            self._answer(owner, letter)
+        elif what == "answer":
+            owner.hear(owner.answers.pop(0))
+        else:
+            _, _, body = self.timers[where]
+            owner.fire(where, body)
+            self.timers.pop(where, None) if self.timers.get(where, (0, "", None))[2] is body else None
+
+    def _answer(self, owner: Actor, letter: _Letter) -> None:
+        sender = self.senders.get(letter.id)
+        if sender and letter not in owner.letters:
+            answer = {"ok": True, **owner.desk._answer}
+            plain = msgspec.json.decode(msgspec.json.encode(answer))
+            command = {"RegisterAgent": "register_agent"}.get(type(letter.command).__name__, "other")
+            self.actors[sender].answers.append(Answer(command, plain))
+
+    def _owner(self, woken: str) -> Actor:
+        return next(actor for actor in self.actors.values() if woken in actor.decider.woken_as)
+
+    def _awake(self, woken: str) -> bool:
+        return self._owner(woken).stalled_until <= self.now
+
+    def run(self, tasks: int = 4, turns: int = 250) -> None:
+        """Trouble for a while, then peace until nothing is left to do."""
+        for _ in range(tasks):
+            self.submit()
+        for _ in range(turns):
+            dice = self.random.random()
+            if dice < 0.04:
+                self.meddle()
+            elif dice < 0.05:
+                self.stall()
+            elif dice < 0.25 or not self.step():
+                self.now += self.random.choice((0.1, 1.0, 5.0))
+                self._beat_or_crash()
+        self.make_peace()
+
+    def _beat_or_crash(self) -> None:
+        try:
+            self.beat()
+        except Crash:
+            self.restart(self.actors["orchestrator"])
+
+    def make_peace(self) -> None:
+        """No more trouble: thaw, resume, and let time pass."""
+        self.safe = True
+        for calm in range(400):
+            while self.step():
+                pass
+            self.now += 2.0
+            self.beat()
+            if calm % 20 == 10:
+                self.send("guardian", f"peace-{self.next()}", guardian.Thaw())
+                for id in self.task_ids():
+                    self.send("guardian", f"peace-{self.next()}", guardian.ResumePipeline(pipeline_id=id))
+            if calm > 40 and self._ended():
+                return
+
+    def _ended(self) -> bool:
+        desk = Desk("observer", FOLDS, _Source(self.log))
+        return all(desk.state(f"evt.task.{id}").closed for id in self.task_ids())
