@@ -8,6 +8,7 @@ from actors.orchestrator.task import TRANSITIONS, Task, evolve
 from bus.envelope import Commit, Record, encode
 from bus.messages import agent, guardian, run, slots, task
 from bus.messages.base import Artifact, Event
+from projections.store import Store
 
 PHASES = ("research", "design", "implement")
 START = datetime.datetime(2026, 11, 20, 12, 0)
@@ -113,7 +114,7 @@ class History:
         allowed = [event for (status, event) in TRANSITIONS if status == self.tasks[id].status]
         if not allowed:
             return
-        kind = self.random.choice(allowed)
+        kind: Any = self.random.choice(allowed)
         self.orders += 1
         order = f"order-{self.orders}"
         if kind is task.PipelinePaused:
@@ -128,3 +129,8 @@ class History:
             self.task(id, task.PipelineStarted())
         else:
             self.task(id, kind())
+
+
+def rows(store: Store, view: str, as_of: int | str | None = None, **params: Any) -> list[dict[str, Any]]:
+    answer = store.query(view, params, as_of)
+    return [dict(zip([name for name, _ in answer.columns], row, strict=True)) for row in answer.rows]

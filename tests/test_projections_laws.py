@@ -1,0 +1,162 @@
+"""Laws of the tables: live is rebuilt at every prefix and after every kill, and the past is what it was."""
+
+import datetime
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from projections import statements
+from projections.statements import SAY
+from projections.store import Store
+from tests.projected_histories import START, History, rows
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "live.duckdb")
+    yield store
+    store.close()
+
+
+@given(st.integers(0, 10**9))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_board_is_what_the_orchestrator_remembers(store: Store, seed: int) -> None:
+    store.clear()
+    history = History(seed).grow(60)
+    store.take(history.records)
+    found = {row["id"]: row for row in rows(store, "tasks", limit=1000)}
+    for id, state in history.tasks.items():
+        row, assigned = (
+            found[id],
+            state.assignment if state.status not in ("completed", "failed", "cancelled") else None,
+        )
+        assert (row["status"], row["done"], row["text"]) == (state.status, len(state.done), state.text)
+        assert (row["agent"], row["run"]) == ((assigned.agent, assigned.run) if assigned else (None, None))
+        assert state.phase in ("", row["phase"])
+
+
+def prefixes_that_differ(live: Store, whole: Store, history: History, dice: random.Random) -> Iterator[int]:
+    """Feed in random pieces, fold at random moments, and compare with the whole log as of the same place."""
+    reached = 0
+    while reached < len(history.records):
+        upto = min(len(history.records), reached + dice.choice((1, 1, 1, 4)))
+        live.take(history.records[max(0, reached - dice.randrange(3)) : upto])
+        reached = upto
+        if dice.random() < 0.3:
+            live.fold()
+        if live.fingerprint() != whole.fingerprint(as_of=reached):
+            yield reached
+        PREFIXES.add((id(history), reached))
+
+
+PREFIXES: set[tuple[int, int]] = set()
+"""The histories and places that were compared; too few of them prove nothing."""
+
+
+def test_live_is_rebuilt_at_every_prefix(store: Store, tmp_path: Path) -> None:
+    whole = Store(tmp_path / "whole.duckdb")
+    kept: list[History] = []
+
+    @given(st.integers(0, 10**9))
+    @settings(max_examples=7, deadline=None, derandomize=True)
+    def law(seed: int) -> None:
+        kept.append(history := History(seed).grow(70))
+        store.clear()
+        whole.clear()
+        whole.take(history.records)
+        assert list(prefixes_that_differ(store, whole, history, random.Random(seed))) == []
+
+    PREFIXES.clear()
+    law()
+    whole.close()
+    assert len(PREFIXES) >= 400
+
+
+def test_the_comparison_catches_a_fold_that_forgets(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = SAY["fold"].replace("SEMI JOIN changed ON board_now.id = changed.id", "WHERE status <> 'paused'")
+    assert planted != SAY["fold"]
+    monkeypatch.setitem(statements.SAY, "fold", planted)
+    whole = Store(tmp_path / "whole.duckdb")
+    history = History(3).grow(150)
+    whole.take(history.records)
+    assert next(prefixes_that_differ(store, whole, history, random.Random(1)))
+    whole.close()
+
+
+def test_any_past_place_equals_a_store_that_has_seen_no_more(store: Store, tmp_path: Path) -> None:
+    history = History(11).grow(60)
+    store.take(history.records[:40])
+    store.fold()
+    store.take(history.records[40:])
+    fresh = Store(tmp_path / "fresh.duckdb")
+    for place in (0, 1, 13, 39, 40, 41, len(history.records)):
+        fresh.clear()
+        fresh.take(history.records[:place])
+        assert store.fingerprint(as_of=place) == fresh.fingerprint()
+        then = (START + datetime.timedelta(seconds=place)).isoformat() + "Z"
+        if b'"at"' in (history.records[place - 1].body if place else b""):
+            assert rows(store, "tasks", as_of=then) == rows(fresh, "tasks")
+    fresh.close()
+
+
+def test_a_batch_that_comes_again_or_out_of_order_changes_nothing(store: Store, tmp_path: Path) -> None:
+    history = History(5).grow(30)
+    store.take(history.records)
+    before = store.fingerprint()
+    assert store.take(history.records[5:]) == 0
+    store.clear()
+    store.take([*history.records[::-1], *history.records])
+    assert store.fingerprint() == before
+
+
+CHILD = """
+import sys
+from projections.store import Store
+from tests.projected_histories import History
+
+store = Store(sys.argv[1])
+records = History(int(sys.argv[2])).grow(900).records
+print("start", store.position, flush=True)
+while store.position < len(records):
+    store.take(records[store.position : store.position + 7])
+    if store.position % 3 == 0:
+        store.fold()
+    if store.position % 11 == 0:
+        store.checkpoint()
+    print(store.position, flush=True)
+print("end", flush=True)
+"""
+
+
+def test_a_kill_anywhere_leaves_a_store_that_goes_on(tmp_path: Path) -> None:
+    path, dice, kills, ended = tmp_path / "killed.duckdb", random.Random(4), 0, False
+    while not ended:
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path), "21"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        for _ in range(dice.randrange(2, 30)):
+            ended = child.stdout.readline().strip() == "end"
+            if ended:
+                break
+        else:
+            child.send_signal(signal.SIGKILL)
+            kills += 1
+        child.communicate(timeout=60)
+    history = History(21).grow(900)
+    live, again = Store(path), Store(tmp_path / "again.duckdb")
+    again.take(history.records)
+    assert live.fingerprint() == again.fingerprint() and kills >= 5
+    live.close()
+    again.close()
