@@ -31,7 +31,7 @@ class Lines:
     def show(self, record: Record, progress: Progress) -> None:
         """Take the record in and print it."""
         commit = read_commit(record)
-        progress.take(commit)
+        progress.take(commit, record.seq)
         for line in lines_of(record, commit):
             self._ticker.show(line)
 

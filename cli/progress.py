@@ -35,6 +35,7 @@ class Progress:
 
     id: str
     task: Task = field(default_factory=Task)
+    seq: int = 0
     reason: str = ""
     phases: dict[str, PhaseLine] = field(default_factory=dict)
 
@@ -46,8 +47,9 @@ class Progress:
     def ended(self) -> bool:
         return self.task.closed
 
-    def take(self, commit: Commit[Any]) -> None:
-        """Go on by one commit."""
+    def take(self, commit: Commit[Any], seq: int) -> None:
+        """Go on by one commit and its place."""
+        self.seq = seq
         for event in commit.events:
             self.task = evolve(self.task, event)
             self._follow(event, commit.at)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bus.jetstream import JetStreamLog
 
 T = TypeVar("T")
-ANSWER_S, QUESTION_S = 10.0, 60.0
+ANSWER_S, QUESTION_S = 10.0, 25.0
+PATIENCE_S = 1.0
+"""After this long without an answer to a command we look whether anybody is there at all."""
 CONNECT_S = 3.0
 
 
@@ -64,9 +66,9 @@ def daemon_of(settings: Settings) -> Daemon | None:
 
 def url_of(settings: Settings) -> str:
     """The address of the NATS server to talk to."""
-    if settings.nats_url:
-        return settings.nats_url
     daemon = daemon_of(settings)
+    if settings.nats_url and not (daemon and settings.nats_url == daemon.public_url):
+        return settings.nats_url
     if daemon is None:
         raise Absent(f"no Witan runs in {settings.state_dir.absolute()}", "Start one with `witan up --detach`.")
     return daemon.url
@@ -158,11 +160,15 @@ async def command(connection: "Connection", subject: str, body: Mapping[str, obj
     """The same over a connection that is there."""
     from bus.connection import headers
 
+    answer = connection.ask(subject.encode(), msgspec.json.encode(body), headers(Nats_Msg_Id=id))
+    await asyncio.wait([answer], timeout=PATIENCE_S)
+    if not answer.done() and await _answers_questions(connection):
+        await asyncio.wait([answer], timeout=ANSWER_S - PATIENCE_S)
     try:
-        reply = await connection.request(subject, msgspec.json.encode(body), headers(Nats_Msg_Id=id), ANSWER_S)
+        reply = answer.result() if answer.done() else None
     except Unavailable as error:
-        raise await _unanswered(connection, subject, id) from error
-    if reply.status == "503":
+        raise Unavailable(f"{error}; {subject} may have been stored", f"Send it again with --id {id}.") from error
+    if reply is None or reply.status == "503":
         raise await _unanswered(connection, subject, id)
     return checked(reply.body)
 

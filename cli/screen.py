@@ -44,7 +44,7 @@ class Screen:
 
     def show(self, record: Record, progress: Progress) -> None:
         """Take the record in and draw."""
-        progress.take(read_commit(record))
+        progress.take(read_commit(record), record.seq)
         self._live.update(picture(progress), refresh=True)
 
 

@@ -57,6 +57,12 @@ class Folder:
         """What happened to a task, in order."""
         return [event["type"] for commit in self.rows("log", "show", f"evt.task.{task}") for event in commit["events"]]
 
+    def caught_up(self) -> None:
+        """Wait until the tables have what the log has now."""
+        head = self.row("log", "verify")["seq"]
+        while int(self.run("query", "counts").stderr.split("at seq ")[1].split(",")[0]) < head:
+            pass
+
     def _line(self, words: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-W", "error", "-m", "cli.main", *words]
 
@@ -93,6 +99,7 @@ def test_a_task_goes_through_its_five_phases_while_somebody_watches(witan: Folde
     assert [row["event"]["phase"] for row in told if row["type"] == "PhaseCompleted"] == list(PHASES)
     assert told[-1]["type"] == "TaskCompleted"
     assert told[0]["event"]["context"] == {"language": "python"}
+    witan.caught_up()
     status = witan.row("status", task[:6])
     assert (status["id"], status["status"], status["progress"]) == (task, "completed", "5/5")
     shown = witan.row("show", task, "--json")
@@ -109,6 +116,7 @@ def test_no_phase_starts_between_a_pause_and_its_resume(witan: Folder) -> None:
     assert witan.row("guardian", "pause", task[:8], "--reason", "look first")["ordered"] == "pause"
     read_until(watcher, "PipelinePaused")
     read_until(watcher, "PhaseCompleted")
+    witan.caught_up()
     (paused,) = witan.rows("query", "tasks", f"id={task}")
     assert paused["status"] == "paused"
     assert witan.row("guardian", "override", task, "--set", "style=terse", "--reason", "asked")["ordered"] == "override"
@@ -119,6 +127,7 @@ def test_no_phase_starts_between_a_pause_and_its_resume(witan: Folder) -> None:
     still = history[history.index("PipelinePaused") : history.index("PipelineResumed")]
     assert "PhaseRequested" not in still and "PhaseAssigned" not in still
     assert history.count("PhaseCompleted") == 5
+    witan.caught_up()
     orders = [row["what"] for row in witan.rows("query", "guardian", f"pipeline={task}")]
     assert sorted(orders) == ["override", "pause", "resume"]
 
@@ -171,6 +180,7 @@ def test_what_cannot_be_done_is_refused_with_words(words: list[str], code: int, 
 def test_a_submission_that_is_repeated_under_its_id_is_one_task(witan: Folder) -> None:
     first = witan.submit("build it", "--id", "plan-1")
     assert witan.submit("build it", "--id", "plan-1") == first
+    witan.caught_up()
     assert len(witan.rows("status")) == 1
 
 
@@ -221,6 +231,7 @@ def test_up_that_cannot_start_says_why(folder: Folder) -> None:
 def test_the_tables_of_a_stopped_witan_are_read_and_made_anew(witan: Folder) -> None:
     task = witan.rows("submit", "build it", "--workflow", "direct", "--watch")[0]["id"]
     assert witan.row("rebuild", "--verify")["same"] is True
+    witan.caught_up()
     witan.row("down")
     assert witan.row("status", task)["status"] == "completed"
     seq = witan.row("rebuild")["seq"]
@@ -239,6 +250,7 @@ def test_a_command_that_was_sent_while_witan_was_down_is_executed_once_it_is_up(
         folder.row("up", "--detach", *place)
         task = folder.submit("build it", "--workflow", "direct", "--id", "early", *place)
         assert folder.run("watch", task, *place).returncode == 0
+        folder.caught_up()
         assert [row["id"] for row in folder.rows("status", *place)] == [task]
         folder.row("down")
     finally:

@@ -308,7 +308,7 @@ def test_progress_follows_a_task_to_its_phases() -> None:
 
     progress = Progress("abc")
     for record in history(["abc"] * 3):
-        progress.take(read_commit(record))
+        progress.take(read_commit(record), record.seq)
     assert progress.status == "running"
     assert [(line.name, line.status, line.agent) for line in progress.phases.values()] == [
         ("implement", "completed", "ada")

@@ -1,5 +1,6 @@
 """`witan demo`: a scripted team at work, from the first word to the proof of its history."""
 
+import asyncio
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from cli.follow import following, picture_of
 from cli.output import Form, formatted, print_one, talk
 from cli.progress import Progress
 from cli.reach import command, connected
-from cli.reading import Views, print_answer
+from cli.reading import Answer, Views, print_answer
 from cli.verbs.down import stop
 from cli.verbs.log_verify import summary, verified
 from cli.verbs.status import SHOWN
@@ -49,10 +50,8 @@ def _run(settings: Settings, form: Form, kept: bool) -> int:
     talk("Scripted demo: no model is called, nothing is spent. Starting a Witan of its own …")
     daemon = start(settings)
     try:
-        import asyncio
-
         progress = asyncio.run(_tell(settings, form))
-        board = Views(settings).ask("tasks")
+        board = _board(settings, progress.seq)
         talk("\nThe board:")
         print_answer(board, form, SHOWN)
         talk("\nThe log, verified from its first commit:")
@@ -86,6 +85,14 @@ async def _tell(settings: Settings, form: Form) -> Progress:
                     talk(f"Guardian: {PAUSE_IN} is done and {progress.task.next_phase} waits. Resume.")
                     resumed = bool(await command(connection, "guardian.resume_pipeline", order, fresh_id()))
     raise AssertionError("a follower never ends by itself")
+
+
+def _board(settings: Settings, seq: int) -> Answer:
+    """The board as soon as it knows of the task's last event."""
+    views = Views(settings)
+    while (answer := views.ask("tasks")).seq < seq:
+        pass
+    return answer
 
 
 def _next(settings: Settings, kept: bool) -> str:
