@@ -52,9 +52,8 @@ async def replay(
 ) -> AsyncIterator[list[Record]]:
     """All records behind `after` up to `until` (by default, up to the head as it is now), in batches."""
     end = await log.head() if until is None else until
-    last = await log.last(patterns[0]) if len(patterns) == 1 else None
-    if len(patterns) == 1:
-        end = min(end, last.seq if last else 0)
+    newest = [record.seq for pattern in patterns if (record := await log.last(pattern))]
+    end = min(end, max(newest, default=0))  # behind the newest that fits nothing would ever come
     if after >= end:
         return
     batches: asyncio.Queue[tuple[list[Record], int]] = asyncio.Queue()
