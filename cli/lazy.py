@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from bus.errors import WitanError
-from cli.exits import FAILED, INTERRUPTED, exit_of
+from cli.exits import FAILED, INTERRUPTED, Absent, exit_of
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -54,24 +54,29 @@ class Verbs(click.Group):
             error.show()
             _as_json(words, {"ok": False, "code": "usage", "message": error.format_message(), "hint": ""})
             outcome = error.exit_code
-        except WitanError as error:
-            _say(error)
-            _as_json(words, error.answer())
-            outcome = exit_of(error.code)
         except Exception as error:
-            if os.environ.get("WITAN_DEBUG"):
-                raise
-            bug = WitanError(f"this is a bug: {type(error).__name__}: {error}", "See where with WITAN_DEBUG=1.")
-            _say(bug)
-            _as_json(words, bug.answer())
-            outcome = FAILED
+            outcome = _tell(_as_ours(error), words)
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
-def _say(error: WitanError) -> None:
+def _as_ours(error: Exception) -> WitanError:
+    """Every way to fail in the words that a person is told."""
+    if isinstance(error, WitanError):
+        return error
+    if os.environ.get("WITAN_DEBUG"):
+        raise error
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return Absent(f"{where}{error.strerror or error}", "Look at the file's place, owner and room.")
+    return WitanError(f"this is a bug: {type(error).__name__}: {error}", "See where with WITAN_DEBUG=1.")
+
+
+def _tell(error: WitanError, words: list[str]) -> int:
     click.echo(f"witan: {error}", err=True)
     if error.what_next:
         click.echo(f"  {error.what_next}", err=True)
+    _as_json(words, error.answer())
+    return exit_of(error.code)
 
 
 def _as_json(words: list[str], answer: dict[str, object]) -> None:

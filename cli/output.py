@@ -1,12 +1,16 @@
 """Rows on stdout: a table for a person, JSON lines for a pipe, CSV for a spreadsheet."""
 
 import csv
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
 import click
+
+CELL = 300
+_is_time = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?").fullmatch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,8 +102,16 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(clean(_flat(value)), justify=_side(value)) for value in row))
+        table.add_row(*(Text(_short(value), justify=_side(value)) for value in row))
     Console(soft_wrap=False).print(table)
+
+
+def _short(value: object) -> str:
+    """A cell: times to the second, long texts cut; JSON and CSV have them whole."""
+    text = clean(_flat(value))
+    if _is_time(text):
+        return text[:19].replace("T", " ")
+    return text if len(text) <= CELL else text[: CELL - 1] + "…"
 
 
 def _side(value: object) -> Any:

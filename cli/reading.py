@@ -64,10 +64,11 @@ class Views:
 
 
 def print_answer(answer: Answer, form: Form, shown: tuple[str, ...] = ()) -> None:
-    """The rows; a table may leave columns out, JSON and CSV never do."""
+    """The rows; a table may leave columns out, and empty ones too; JSON and CSV never do."""
     columns, rows = answer.columns, answer.rows
     if form is Form.TABLE and shown:
         places = [columns.index(name) for name in shown if name in columns]
+        places = [place for place in places if not rows or any(row[place] is not None for row in rows)]
         columns, rows = [columns[place] for place in places], [[row[place] for place in places] for row in rows]
     print_rows(columns, rows, form)
     more = "; there is more: say --limit" if answer.truncated else ""

@@ -148,6 +148,24 @@ def test_a_setting_that_does_not_exist_is_an_error_with_words(run: Run, tmp_path
     assert "$.pipelnes: there is no such setting" in result.stderr
 
 
+def test_a_state_folder_that_cannot_be_made_ends_with_3(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WITAN_STATE_DIR", str(tmp_path / "file" / "state"))
+    result = run("up", "--detach", "--json")
+    assert result.exit_code == 3
+    assert str(tmp_path / "file") in result.stderr
+    assert json.loads(result.stdout)["code"] == "absent"
+
+
+def test_a_table_cuts_what_is_long_and_shows_times_to_the_second(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(["at", "text"], [["2026-11-20T12:00:01.123456", "x" * 1000]], Form.TABLE)
+    out = capsys.readouterr().out
+    assert "2026-11-20 12:00:01 " in out
+    assert out.count("x") < 400
+
+
 def test_down_without_a_daemon_is_no_failure(run: Run) -> None:
     result = run("down")
     assert result.exit_code == 0

@@ -10,7 +10,7 @@ from cli.reading import Views
 
 PARTS = {
     "phases": ("phase", "status", "agent", "attempts", "seconds", "reason"),
-    "artifacts": ("phase", "name", "type", "bytes", "sha256", "agent"),
+    "artifacts": ("phase", "name", "type", "bytes", "agent"),
     "guardian": ("what", "state", "reason", "override", "ordered"),
     "activity": ("seq", "happened", "line"),
 }
