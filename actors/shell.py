@@ -11,7 +11,7 @@ import msgspec
 import pykka
 import structlog
 
-from actors.desk import Answer, Decider, Desk, Hold, Message
+from actors.desk import Decider, Desk, Hold, Message
 from actors.folds import FOLDS
 from actors.outbox import Outbox, Parcel, Settled, Wires
 from bus.commands import CommandDesk, command_id
@@ -296,9 +296,7 @@ class Shell(pykka.ThreadingActor):
         held_from = min((held.seq for held in self._held if held.seq), default=0)
         upto = held_from - 1 if held_from else self._place
         if self._drafts or self._settled or self._timers or self._sendings or self._records:
-            parcel = Parcel(
-                self._drafts, self._blobs, self._timers, self._sendings, self._settled, self._records, upto
-            )
+            parcel = Parcel(self._drafts, self._blobs, self._timers, self._sendings, self._settled, self._records, upto)
             self.wires.bridge.post(self.outbox.post, parcel)
         self._clear()
 

@@ -62,7 +62,6 @@ class Bridge:
             self.loop.close()
 
 
-
 def _loop() -> asyncio.AbstractEventLoop:
     """uvloop where there is one: a fifth less processor time for each hop between the bus and an actor."""
     try:

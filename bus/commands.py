@@ -34,7 +34,7 @@ def command_id(letter: Letter) -> str:
 
 
 def may_be_answered(reply: bytes) -> bool:
-    """Only inboxes: an answer is sent with Witan's own rights, and `evt.task.x` as a reply subject would be a forgery."""
+    """Only inboxes: an answer is sent with Witan's own rights, and one to `evt.task.x` would be a forgery."""
     return reply[:1] == b"_"
 
 
@@ -138,4 +138,3 @@ async def request(
         )
     answer: dict[str, object] = msgspec.json.decode(reply.body)
     return answer
-

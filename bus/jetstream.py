@@ -211,9 +211,7 @@ class JetStreamLog:
                 under_way.append((draft, None))
         return outcomes + await self._placed_all(under_way)
 
-    async def _placed_all(
-        self, under_way: list[tuple[Draft, asyncio.Future[Reply] | None]]
-    ) -> list[int | WitanError]:
+    async def _placed_all(self, under_way: list[tuple[Draft, asyncio.Future[Reply] | None]]) -> list[int | WitanError]:
         outcomes: list[int | WitanError] = []
         for draft, future in under_way:
             try:
@@ -224,6 +222,7 @@ class JetStreamLog:
 
     async def _placed(self, draft: Draft, future: asyncio.Future[Reply] | None) -> int:
         """Where the draft is; an unclear or refused append is looked up by its commit's id before it is sent again."""
+        code = 0
         for _ in range(5):
             try:
                 answer = await self._answer(future or self._send(draft))
@@ -244,6 +243,8 @@ class JetStreamLog:
             if newer:
                 self._places.pop(draft.subject, None)
                 raise Conflict(f"{draft.subject} is at {newer[-1].seq}: another writer was first")
+        if code in _STALE:
+            raise Conflict(f"{draft.subject} has not come to {draft.expect} yet")
         raise Unavailable(f"the log did not take a commit for {draft.subject}")
 
     async def _newer(self, draft: Draft) -> list[Record]:

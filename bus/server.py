@@ -53,6 +53,11 @@ class Server:
         return f"nats://operator:{password_of(self.folder)}@127.0.0.1:{self._ports.client}"
 
     @property
+    def teller_url(self) -> str:
+        """Where the one connects who answers questions; it can write nothing but answers."""
+        return self.url.replace("//operator:", "//teller:")
+
+    @property
     def public_url(self) -> str:
         """Where anybody connects."""
         return f"nats://127.0.0.1:{self._ports.client}"

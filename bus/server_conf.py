@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 PUBLIC_MAY_PUBLISH = ("cmd.>", "guardian.>", "ask.>", "$SRV.>")
 PUBLIC_MAY_SUBSCRIBE = ("_INBOX.>", "live.>", "evt.>")
+TELLER_MAY_PUBLISH = ("_INBOX.>", "_WITAN.>", "ask.views")
+TELLER_MAY_SUBSCRIBE = ("ask.>", "$SRV.>", "_INBOX.>")
+"""Whoever asks chooses where the answer goes; the teller can answer into inboxes and nowhere else."""
 MAX_PAYLOAD = 1024 * 1024
 LOG_MAX = 16 * 1024 * 1024
 
@@ -31,6 +34,8 @@ no_auth_user: public
 authorization {
   users: [
     { user: operator, password: "$password" }
+    { user: teller, password: "$password"
+      permissions: { publish: { allow: [$tell] }, subscribe: { allow: [$hear] } } }
     { user: public, password: "$nobody"
       permissions: { publish: { allow: [$publish] }, subscribe: { allow: [$subscribe] } } }
   ]
@@ -85,11 +90,17 @@ def write_conf(folder: Path, name: str, ports: Ports) -> Path:
         max_payload=MAX_PAYLOAD,
         password=password_of(folder),
         nobody=secrets.token_urlsafe(24),
-        publish=", ".join(f'"{subject}"' for subject in PUBLIC_MAY_PUBLISH),
-        subscribe=", ".join(f'"{subject}"' for subject in PUBLIC_MAY_SUBSCRIBE),
+        tell=_quoted(TELLER_MAY_PUBLISH),
+        hear=_quoted(TELLER_MAY_SUBSCRIBE),
+        publish=_quoted(PUBLIC_MAY_PUBLISH),
+        subscribe=_quoted(PUBLIC_MAY_SUBSCRIBE),
     )
     write_private(path, text)
     return path
+
+
+def _quoted(subjects: tuple[str, ...]) -> str:
+    return ", ".join(f'"{subject}"' for subject in subjects)
 
 
 def _is_free(port: int) -> bool:

@@ -1,11 +1,9 @@
 """The composition root: one object that holds all of Witan, opened and closed by the daemon, a test or a benchmark."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pykka
 from pykka import ActorRef
 
 import actors
@@ -26,9 +24,13 @@ from bus.errors import Refused
 from bus.jetstream import JetStreamLog
 from bus.server import Server
 from cli.config import Settings
+from projections.asking import Asking
+from projections.projector import Projection
 
 OWN_THREADS = 8
-"""Up to so many agents have an actor of their own; more of them share so many (512 threads were 4 times slower)."""
+"""Up to so many agents have an actor of their own."""
+SHARED_THREADS = 2
+"""More of them share so many actors: all threads take turns at one lock, and 512 of them were 4 times slower."""
 FILES = Path(actors.__file__).parent
 
 
@@ -43,6 +45,9 @@ class App:
         self.log: JetStreamLog
         self.blobs: Blobs
         self.supervisor: ActorRef[Supervisor] | None = None
+        self.projection: Projection | None = None
+        self._asking: Asking | None = None
+        self._teller: Connection | None = None
 
     @property
     def url(self) -> str:
@@ -59,7 +64,10 @@ class App:
             self.bridge.run(self._connect())
             wires = Wires(self.bridge, self.connection, self.log, self.blobs, self._clock)
             self.supervisor = Supervisor.start(wires)
-            self.supervisor.proxy().begin(deciders).get(timeout=60)
+            begun = self.supervisor.proxy().begin(deciders)
+            if self._with_projections:
+                self._open_projections()
+            begun.get(timeout=60)
         except BaseException:
             self.close()
             raise
@@ -70,8 +78,22 @@ class App:
         if self.supervisor is not None and self.supervisor.is_alive():
             self.supervisor.proxy().end().get(timeout=60)
             self.supervisor.stop(block=True, timeout=10)
+        if self._asking is not None:
+            self.bridge.run(self._asking.close())
+        if self.projection is not None:
+            self.projection.close()
         self.bridge.run(self._disconnect())
         self.bridge.close()
+
+    def _open_projections(self) -> None:
+        folder = self.settings.state_dir
+        self.projection = Projection(folder / "witan.duckdb", self.log, self.bridge)
+        self._asking = Asking(self.projection.store, self.projection.snapshot, folder / "snapshots")
+        self.bridge.run(self._answer_questions(self._asking))
+
+    async def _answer_questions(self, asking: Asking) -> None:
+        self._teller = await connect(self.server.teller_url if self.server else self.url, "witan-teller")
+        await asking.open(self._teller.nc)
 
     async def _connect(self) -> None:
         if not self.settings.nats_url:
@@ -84,8 +106,9 @@ class App:
         await answer_strangers(self.connection)
 
     async def _disconnect(self) -> None:
-        if hasattr(self, "connection"):
-            await self.connection.close()
+        for connection in (self._teller, getattr(self, "connection", None)):
+            if connection is not None:
+                await connection.close()
         if self.server is not None:
             await self.server.stop()
 
@@ -107,7 +130,7 @@ def _hosts(counts: dict[str, int], capacity: int, script: Script) -> list[Decide
     if len(roles) <= OWN_THREADS:
         return [Agents(name, {name: role}, capacity, script) for name, role in roles.items()]
     names = list(roles)
-    shares = [names[start::OWN_THREADS] for start in range(OWN_THREADS)]
+    shares = [names[start::SHARED_THREADS] for start in range(SHARED_THREADS)]
     return [
         Agents(f"agents-{number}", {name: roles[name] for name in share}, capacity, script)
         for number, share in enumerate(shares, 1)

@@ -130,7 +130,8 @@ class Agents:
     def _finish(self, desk: Desk, subject: str, work: WorkAssigned) -> None:
         reply = self.script.reply_to(work)
         if reply is None:
-            desk.append(subject, RunFailed(reason=f"the script {self.script.name} has no reply for {work.phase}"), flow=work.task)
+            reason = f"the script {self.script.name} has no reply for {work.phase}"
+            desk.append(subject, RunFailed(reason=reason), flow=work.task)
         elif work.attempt <= reply.fails_first:
             desk.append(subject, RunFailed(reason=reply.failure), flow=work.task)
         else:

@@ -53,9 +53,7 @@ class Guardian:
                 resume = said.ResumeOrdered(pipeline=body.pipeline_id, reason=body.reason)
                 self._order(desk, body.pipeline_id, resume, task.PipelineResumed, "resume")
             case said.OverridePipeline():
-                override = said.OverrideOrdered(
-                    pipeline=body.pipeline_id, override=body.override, reason=body.reason
-                )
+                override = said.OverrideOrdered(pipeline=body.pipeline_id, override=body.override, reason=body.reason)
                 self._order(desk, body.pipeline_id, override, task.TaskCancelled, "override")
             case said.Freeze():
                 self._freeze(desk, body)

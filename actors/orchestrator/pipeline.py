@@ -156,9 +156,7 @@ def _phase_failed(lead: "Orchestrator", desk: Desk, id: str, reason: str) -> Non
     state: Task = desk.state(subject)
     assert state.assignment is not None
     agent, run_id, phase = state.assignment.agent, state.assignment.run, state.phase
-    desk.append(
-        subject, task.PhaseFailed(phase=phase, agent=agent, run=run_id, reason=reason, attempt=state.attempt)
-    )
+    desk.append(subject, task.PhaseFailed(phase=phase, agent=agent, run=run_id, reason=reason, attempt=state.attempt))
     if state.attempt >= lead.workflows[state.workflow].phase(phase).attempts_max:
         desk.append(subject, task.TaskFailed(reason=f"{phase} failed {state.attempt} times: {reason}"))
         leave(lead, desk, id)

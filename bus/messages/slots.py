@@ -46,11 +46,5 @@ class WorkThawed(Event, frozen=True):
 
 
 SlotsEvent = (
-    SlotsResized
-    | PipelineQueued
-    | PipelineAdmitted
-    | PipelineReleased
-    | PipelineWithdrawn
-    | WorkFrozen
-    | WorkThawed
+    SlotsResized | PipelineQueued | PipelineAdmitted | PipelineReleased | PipelineWithdrawn | WorkFrozen | WorkThawed
 )
