@@ -217,6 +217,7 @@ class JetStreamLog:
             try:
                 outcomes.append(await self._placed(draft, future))
             except WitanError as error:
+                self._places.pop(draft.subject, None)  # nothing may be chained to a commit that is perhaps not there
                 outcomes.append(error)
         return outcomes
 
@@ -241,7 +242,6 @@ class JetStreamLog:
                     self._places[draft.subject] = record.seq
                     return record.seq
             if newer:
-                self._places.pop(draft.subject, None)
                 raise Conflict(f"{draft.subject} is at {newer[-1].seq}: another writer was first")
         if code in _STALE:
             raise Conflict(f"{draft.subject} has not come to {draft.expect} yet")
