@@ -9,7 +9,8 @@ from click.shell_completion import CompletionItem
 from bus.errors import Missing, WitanError
 from bus.subjects import token
 from cli.config import Settings
-from cli.reach import daemon_of, on_log
+from cli.exits import Absent
+from cli.reach import daemon_of, on_log, url_of
 
 if TYPE_CHECKING:
     from bus.jetstream import JetStreamLog
@@ -53,12 +54,23 @@ def task_of(settings: Settings, beginning: str) -> str:
 
 
 def _tasks_like(settings: Settings, beginning: str) -> list[str]:
-    """The task itself if there is one of that name, else all tasks: from the log, or from the file without a daemon."""
-    if not settings.nats_url and daemon_of(settings) is None:
-        from cli.reading import Views
-
-        return [row["id"] for row in reversed(Views(settings, quiet=True).ask("tasks", {"limit": 100_000}).dicts)]
+    """The task itself if there is one of that name, else all tasks: from the log if it can be read, else as told."""
+    running = settings.nats_url or daemon_of(settings)
+    if not running or "@" not in url_of(settings):  # without a password the log is closed, but questions are answered
+        try:
+            return _from_views(settings, beginning)
+        except Absent:
+            if not running:
+                raise
     return on_log(settings, lambda log: _from_log(log, beginning))
+
+
+def _from_views(settings: Settings, beginning: str) -> list[str]:
+    from cli.reading import Views
+
+    views = Views(settings, quiet=True)
+    rows = views.ask("tasks", {"id": beginning}).dicts or views.ask("tasks", {"limit": 100_000}).dicts
+    return [row["id"] for row in reversed(rows)]
 
 
 async def _from_log(log: "JetStreamLog", beginning: str) -> list[str]:

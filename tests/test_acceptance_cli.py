@@ -177,6 +177,18 @@ def test_what_cannot_be_done_is_refused_with_words(words: list[str], code: int, 
     assert "Traceback" not in done.stderr
 
 
+def test_without_a_password_one_may_submit_ask_and_order(witan: Folder, tmp_path: Path) -> None:
+    card = json.loads((witan.path / ".witan" / "daemon.json").read_text())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    guest = Folder(elsewhere)
+    place = ("--nats", card["public_url"])
+    task = guest.submit("build it", *place)
+    witan.caught_up()
+    assert guest.row("guardian", "pause", task[:8], "--reason", "a guest asks", *place)["pipeline_id"] == task
+    assert [row["id"] for row in guest.rows("query", "tasks", *place)] == [task]
+
+
 def test_a_submission_that_is_repeated_under_its_id_is_one_task(witan: Folder) -> None:
     first = witan.submit("build it", "--id", "plan-1")
     assert witan.submit("build it", "--id", "plan-1") == first
