@@ -123,13 +123,13 @@ async def append_fast(connection: Connection, drafts: Iterator[Draft]) -> None:
         await taken(future)
 
 
-def send_batch(connection: Connection, id: str, drafts: list[Draft], guarded: bool = False) -> asyncio.Future[Reply]:
+def send_batch(connection: Connection, id: str, drafts: list[Draft]) -> asyncio.Future[Reply]:
     """One atomic batch; the future is that of its last message."""
     last = len(drafts)
     for place, draft in enumerate(drafts, 1):
         block = b"NATS/1.0\r\nNats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n" % (id.encode(), place)
-        if guarded:
-            block += b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % (draft.expect or 0)
+        if draft.expect is not None:
+            block += b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % draft.expect
         if place == last:
             break
         connection.publish(draft.subject.encode(), draft.body, b"", block + b"\r\n")

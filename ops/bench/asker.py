@@ -1,0 +1,96 @@
+"""A process of its own that asks Witan: commands, or questions, so many at once; prints what it measured as JSON."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvloop
+
+from bus.connection import Connection, connect
+from bus.ids import fresh_id
+from ops.bench.rows import percentile
+
+Request = Callable[[Connection, int], Awaitable[bytes]]
+
+
+async def _command(connection: Connection, number: int) -> bytes:
+    """One of 64 entities in turn; ids as the CLI sends them."""
+    block = f"NATS/1.0\r\nNats-Msg-Id: {fresh_id()}\r\n\r\n".encode()
+    body = b'{"pipeline_id":"bench-%02d"}' % (number % 64)
+    return (await connection.request("guardian.pause_pipeline", body, block, timeout_s=30)).body
+
+
+QUESTIONS = (
+    ("ask.counts", b"{}"),
+    ("ask.tasks", b'{"limit":50}'),
+    ("ask.pipelines", b'{"limit":50}'),
+)
+
+
+async def _question(connection: Connection, number: int) -> bytes:
+    subject, body = QUESTIONS[number % len(QUESTIONS)]
+    return (await connection.request(subject, body, timeout_s=30)).body
+
+
+async def _ping(connection: Connection, number: int) -> bytes:
+    """The smallest thing that a micro service answers."""
+    return (await connection.request("$SRV.PING.witan", timeout_s=30)).body
+
+
+REQUESTS: dict[str, Request] = {"commands": _command, "questions": _question, "pings": _ping}
+
+
+async def ask(url: str, what: str, count: int, at_once: int, pace_s: float) -> dict[str, Any]:
+    """So many requests; with a pace, each asker waits so long before its next one."""
+    connection = await connect(url, "bench")
+    request, numbers = REQUESTS[what], iter(range(count))
+    took: dict[int, float] = {}
+
+    async def pull() -> None:
+        for number in numbers:
+            began = time.perf_counter()
+            answer = await request(connection, number)
+            took[number] = time.perf_counter() - began
+            if not answer.startswith((b'{"ok":true', b'{"name"')):
+                raise RuntimeError(f"{what}: {answer[:300]!r}")
+            if pace_s:
+                await asyncio.sleep(pace_s)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(pull() for _ in range(at_once)))
+    wall_s = time.perf_counter() - began
+    await connection.close()
+    told = {"per_s": count / wall_s, **_percentiles("", list(took.values()))}
+    if what == "questions":
+        for place, (subject, _) in enumerate(QUESTIONS):
+            mine = [seconds for number, seconds in took.items() if number % len(QUESTIONS) == place]
+            told |= _percentiles(f"{subject[4:]}_", mine)
+    return told
+
+
+def _percentiles(prefix: str, seconds: list[float]) -> dict[str, float]:
+    return {f"{prefix}p{part}_ms": percentile(seconds, part / 100) * 1000 for part in (50, 99)}
+
+
+def asking(url: str, what: str, count: int, at_once: int, pace_s: float = 0) -> "subprocess.Popen[str]":
+    """Start it."""
+    command = [sys.executable, "-m", __name__, url, what, str(count), str(at_once), str(pace_s)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def told_by(process: "subprocess.Popen[str]", timeout_s: float = 120) -> dict[str, float]:
+    """Wait for what it has measured."""
+    said, _ = process.communicate(timeout=timeout_s)
+    if process.returncode:
+        raise RuntimeError(f"{process.args} ended with {process.returncode}")
+    told: dict[str, float] = json.loads(said)
+    return told
+
+
+if __name__ == "__main__":
+    _, where, kind, number, width, pause = sys.argv
+    print(json.dumps(uvloop.run(ask(where, kind, int(number), int(width), float(pause)))))
