@@ -47,7 +47,7 @@ def header(block: bytes | None, name: bytes) -> str:
     if start < 0:
         return ""
     start += len(name) + 3
-    return block[start : block.index(b"\r\n", start)].decode(errors="replace").strip()
+    return block[start:].split(b"\r\n", 1)[0].decode(errors="replace").strip()
 
 
 class _FastParser(Parser):
@@ -88,7 +88,11 @@ class _FastParser(Parser):
             block = data[begin:body] if with_headers else None
             receive = receivers.get(words[1])
             if receive is not None:
-                receive(words[0], reply, block, data[body:end])
+                try:
+                    receive(words[0], reply, block, data[body:end])
+                except Exception as error:  # the client would stop reading for good, and say nothing
+                    told = {"message": f"a receiver of {words[0]!r} failed", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(told)
             else:
                 await self.nc._process_msg(int(words[1]), words[0], reply, data[body:end], block)
             place = end + 2
