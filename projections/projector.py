@@ -13,7 +13,7 @@ from bus.envelope import Record
 from bus.log import Follower, Log
 from projections.store import Store
 
-WINDOW = 10_000
+WINDOW = 5_000
 PACE_S = 0.01
 FOLD_S = 1.0
 CHECKPOINT_AFTER = 50_000
@@ -57,7 +57,7 @@ class Intake:
     def taken(self, count: int, seconds: float) -> None:
         """A transaction is over: the log may send as many more."""
         self._busy = False
-        self._rest_until = self._loop.time() + max(PACE_S, 2 * seconds if count < WINDOW // 2 else 0)
+        self._rest_until = self._loop.time() + max(PACE_S, seconds if count < WINDOW // 2 else 0)
         if self.follower is not None:
             self.follower.done(count)
         self._go_on()

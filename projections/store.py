@@ -17,7 +17,7 @@ from projections.batches import ascending, chunks, columns
 from projections.parameters import Value, arguments
 from projections.statements import SAY, SCHEMA, TABLES, VIEWS
 
-MEMORY, MEMORY_BULK = "120MB", "512MB"
+MEMORY, MEMORY_BULK = "100MB", "512MB"
 QUERY_MS = 20_000
 AsOf = int | str | None
 
@@ -49,6 +49,7 @@ class Store:
         self._moved = threading.Condition()
         self._db: duckdb.DuckDBPyConnection | None = None
         self._place = Place(0, 0)
+        (self._take,) = duckdb.extract_statements(SAY["take"])
         self.open()
 
     def open(self) -> None:
@@ -110,7 +111,7 @@ class Store:
         for chunk in chunks(fresh, 2 if self.bulk else 1):
             self._writer.register("batch", columns(chunk))
             with self._transaction(self._writer) as cursor:
-                cursor.execute(SAY["take"], {"position": self._place.facts})
+                cursor.execute(self._take, {"position": self._place.facts})
                 cursor.execute(SAY["advance"], {"seq": chunk[-1].seq})
             self._writer.unregister("batch")
             with self._moved:
