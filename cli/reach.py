@@ -14,6 +14,7 @@ from bus.errors import Missing, Unavailable, WitanError
 from bus.subjects import COMMANDS
 from cli.config import Settings
 from cli.exits import Absent
+from cli.output import talk
 
 if TYPE_CHECKING:
     from bus.connection import Connection
@@ -83,10 +84,21 @@ async def connected(settings: Settings) -> AsyncIterator["Connection"]:
         connection = await connect(url_of(settings), name="witan-cli", timeout_s=CONNECT_S)
     except Unavailable as error:
         raise Absent(str(error), error.what_next) from error
+    connection.on_disconnect.append(_lost)
+    connection.on_reconnect.append(_back)
     try:
         yield connection
     finally:
+        connection.on_disconnect.remove(_lost)
         await connection.close()
+
+
+def _lost() -> None:
+    talk("The connection is lost; waiting until Witan is back. Ctrl-C ends the waiting.")
+
+
+def _back() -> None:
+    talk("The connection is back.")
 
 
 def on_log(settings: Settings, look: Callable[["JetStreamLog"], Coroutine[Any, Any, T]]) -> T:

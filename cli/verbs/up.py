@@ -67,16 +67,29 @@ def start(settings: Settings) -> Daemon:
             start_new_session=True,
             env={**os.environ, **_as_environment(settings)},
         )
+    try:
+        daemon = _when_ready(settings, child)
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+    if daemon is None:
+        raise _failure(settings, log_of(settings).read_bytes()[begin:].decode(errors="replace"))
+    child.returncode = 0  # it lives on without us
+    return daemon
+
+
+def _when_ready(settings: Settings, child: "subprocess.Popen[bytes]") -> Daemon | None:
+    """Its card, which it writes when it is ready; nothing if it ended first."""
     while True:
         daemon = card_of(settings)
         if daemon and daemon.pid == child.pid:
-            child.returncode = 0  # it lives on without us
             return daemon
         try:
             child.wait(LOOK_S)
         except subprocess.TimeoutExpired:
             continue
-        raise _failure(settings, log_of(settings).read_bytes()[begin:].decode(errors="replace"))
+        return None
 
 
 def _failure(settings: Settings, said: str) -> Absent:
