@@ -92,7 +92,7 @@ class Story:
         self._ends[subject] = (v + 1, link(subject, body))
         if subject.startswith("evt.run.") or isinstance(events[-1], task.TaskCompleted | task.PipelinePaused):
             del self._ends[subject]
-        wave.append(Draft(subject, body, id, None))
+        wave.append(Draft(subject, body, id, None if v else 0))
         return id
 
     def _moment(self) -> str:
