@@ -56,19 +56,22 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
         self.card: dict[str, str] = {}
 
-    async def start(self) -> None:
+    def _launch(self) -> None:
         (self.folder / ".witan" / "daemon.json").unlink(missing_ok=True)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("WITAN_")}
         environment = {**clean, "PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up"], cwd=self.folder, env=environment, stderr=self.said
         )
+
+    async def start(self) -> None:
+        self._launch()
         while True:
             try:
                 self.card = json.loads((self.folder / ".witan" / "daemon.json").read_text())
                 return
             except (FileNotFoundError, json.JSONDecodeError):
-                assert self.process.poll() is None, (self.folder / "said").read_text()
+                assert self.process and self.process.poll() is None, (self.folder / "said").read_text()
                 await asyncio.sleep(0.01)
 
     def kill(self) -> None:

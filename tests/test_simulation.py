@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bus.envelope import Commit, Record, encode
+from bus.envelope import Commit, Record, encode, link
 from bus.messages import run, slots, task
 from bus.messages.base import Event
 from tests import checkers
@@ -45,7 +45,7 @@ def _log(*commits: tuple[str, Event]) -> list[Record]:
     for seq, (subject, event) in enumerate(commits, 1):
         v, prev = versions.get(subject, (0, ""))
         body = encode(Commit(f"id-{seq}", "", "agents-0", "", "", v + 1, prev, [event]))
-        versions[subject] = (v + 1, checkers.link(subject, body))
+        versions[subject] = (v + 1, link(subject, body))
         records.append(Record(subject, seq, body))
     return records
 
@@ -62,7 +62,7 @@ def test_the_checkers_find_nothing_in_a_clean_log() -> None:
     assert checkers.everything_wrong(log, LIMIT) == []
 
 
-PLANTED = {
+PLANTED: dict[str, list[tuple[str, Event]]] = {
     "too many at once": [("evt.slots.main", slots.PipelineAdmitted(task=id)) for id in "abc"],
     "no slot": [(T, SUBMITTED), (T, ASSIGNED)],
     "started while paused": [ADMITTED, (T, SUBMITTED), (T, task.PipelinePaused(order="o")), (T, ASSIGNED)],

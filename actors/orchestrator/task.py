@@ -4,7 +4,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from bus.errors import Refused
+from bus.errors import Missing, Refused
 from bus.messages import task as said
 from bus.messages.base import Input, Pieces
 
@@ -72,7 +72,7 @@ class Task(msgspec.Struct, frozen=True):
 def refuse_unless(task: Task, event: type[said.TaskEvent], wish: str) -> None:
     """Refuse a wish whose event the table does not allow now."""
     if task.status == "absent":
-        raise Refused(f"cannot {wish}: there is no such task", "List the tasks with `witan status`.")
+        raise Missing(f"cannot {wish}: there is no such task")
     if (task.status, event) not in TRANSITIONS:
         allowed = sorted({status for status, type in TRANSITIONS if type is event})
         raise Refused(

@@ -1,0 +1,74 @@
+"""given(events).when(message).then(events): specifications of deciders, without a log and without a bus."""
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.desk import Decider, Desk, Message, Outcome
+from actors.folds import FOLDS
+from bus.envelope import Commit, Record, encode, link
+from bus.errors import WitanError
+from bus.messages.kinds import read_commit
+
+NOW = 1_000_000.0
+
+
+class Story:
+    """A short history, what somebody says then, and what comes of it."""
+
+    def __init__(self, decider: Callable[[], Decider]) -> None:
+        self._decider = decider
+        self._records: list[Record] = []
+        self._heads: dict[str, tuple[int, str]] = {}
+        self.outcome: Outcome | None = None
+        self.refusal: WitanError | None = None
+
+    def given(self, subject: str, *events: Any, cause: str = "") -> "Story":
+        v, prev = self._heads.get(subject, (0, ""))
+        id = f"given-{len(self._records) + 1}"
+        body = encode(Commit(id, "", "somebody", cause or id, "", v + 1, prev, list(events)))
+        self._heads[subject] = (v + 1, link(subject, body))
+        self._records.append(Record(subject, len(self._records) + 1, body))
+        return self
+
+    def when(self, body: Any, subject: str = "", flow: str = "", id: str = "message", now_s: float = NOW) -> "Story":
+        decider = self._decider()
+        desk = Desk(decider.name, FOLDS, self)
+        desk.decide(lambda desk, told: decider.recover(desk, told), Message("begin", None, now_s=NOW), 0)
+        self.recovered = desk
+        try:
+            self.outcome = desk.decide(decider.decide, Message(id, body, subject, flow, now_s), 0)
+        except WitanError as error:
+            self.refusal = error
+        return self
+
+    def then(self, *expected: tuple[str, Any]) -> "Story":
+        """These events, in this order, and no other."""
+        assert self.refusal is None, self.refusal
+        assert self.told() == list(expected)
+        return self
+
+    def then_nothing(self) -> "Story":
+        return self.then()
+
+    def then_refused(self, words: str) -> "Story":
+        assert self.refusal is not None, f"not refused, but {self.told()}"
+        assert words in str(self.refusal), self.refusal
+        assert self.refusal.what_next
+        return self
+
+    def then_answered(self, **fields: object) -> "Story":
+        assert self.outcome is not None
+        assert {name: self.outcome.answer.get(name) for name in fields} == fields
+        return self
+
+    def told(self) -> list[tuple[str, Any]]:
+        if self.outcome is None:
+            return []
+        commits = [(draft.subject, read_commit(Record(draft.subject, 0, draft.body))) for draft in self.outcome.drafts]
+        return [(subject, event) for subject, commit in commits for event in commit.events]
+
+    def read(self, subject: str, after: int = 0) -> list[Record]:
+        return [record for record in self._records if record.subject == subject and record.seq > after]
+
+    def last(self, subject: str) -> Record | None:
+        return next(iter(self.read(subject)[::-1]), None)
