@@ -153,7 +153,7 @@ async def a_follower_gets_no_more_than_it_has_room_for(logs: list[Log]) -> None:
         follower = await logs[1].follow(["evt.>"], 0, lambda batch, _, got=got: got.append(batch), window)
         seqs: list[int] = []
         while len(seqs) < 50:
-            await until(lambda got=got: got)
+            await until(lambda got: got, got)
             batch = got.pop(0)
             seqs += [record.seq for record in batch]
             assert len(batch) + sum(map(len, got)) <= window

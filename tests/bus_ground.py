@@ -30,10 +30,10 @@ def id_of(record: Record) -> str:
     return str(json.loads(record.body)["id"])
 
 
-async def until(true: Callable[[], object], limit_s: float = PATIENCE_S) -> None:
+async def until(true: Callable[..., object], *given: object) -> None:
     """Wait for a condition; the limit is only there to end a test that hangs."""
-    async with asyncio.timeout(limit_s):
-        while not true():
+    async with asyncio.timeout(PATIENCE_S):
+        while not true(*given):
             await asyncio.sleep(0.002)
 
 
@@ -85,6 +85,7 @@ class Proxy:
         """Once these bytes have gone up, the client's connection is cut before any answer comes down."""
         self.cuts = 0
         self._up, self._down = asyncio.Event(), asyncio.Event()
+        self._port = 0
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,16 +93,20 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        assert self._server is not None
-        return f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"nats://127.0.0.1:{self._port}"
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._pair, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._pair, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
 
-    async def close(self) -> None:
+    async def shut(self) -> None:
+        """Cut everybody off and let nobody in until it is opened again, on the same port."""
         assert self._server is not None
         self._server.close()
         self.reset()
+
+    async def close(self) -> None:
+        await self.shut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
