@@ -141,6 +141,7 @@ class MemoryLog:
 class _MemoryFollower:
     def __init__(self, log: MemoryLog, patterns: Sequence[str], after: int, sink: Sink, window: int) -> None:
         self._log, self._patterns, self._at, self._sink, self._credit = log, patterns, after, sink, window
+        self._closed = False
 
     def feed(self) -> None:
         """Hand over what is there and what the reader has room for."""
@@ -153,11 +154,16 @@ class _MemoryFollower:
             return
         self._credit -= len(batch)
         self._at = batch[-1].seq
-        asyncio.get_running_loop().call_soon(self._sink, batch, waiting)
+        asyncio.get_running_loop().call_soon(self._hand_over, batch, waiting)
+
+    def _hand_over(self, batch: list[Record], waiting: int) -> None:
+        if not self._closed:
+            self._sink(batch, waiting)
 
     def done(self, count: int) -> None:
         self._credit += count
         self.feed()
 
     async def close(self) -> None:
+        self._closed = True
         self._log.forget(self)
