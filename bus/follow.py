@@ -158,6 +158,7 @@ class Puller(Generic[T]):
         self._waiting = int(words[8])
         item = self._item(subject.decode(errors="replace"), int(words[5]), reply, block, body)
         if item is None:
+            self._ask()
             return
         self._batch.append(item)
         if len(self._batch) == 1:
