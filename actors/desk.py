@@ -13,7 +13,7 @@ import msgspec
 from bus.blobs import sha256
 from bus.envelope import Commit, Draft, Record, encode, link
 from bus.errors import WitanError
-from bus.ids import fresh_id
+from bus.ids import derived_id, fresh_id
 from bus.messages.agent import Alive
 from bus.messages.kinds import read_commit
 from bus.timers import Timer
@@ -191,7 +191,8 @@ class Desk:
 
     def send(self, actor: str, command: str, body: msgspec.Struct) -> None:
         """Send a command to another actor once the events are on the log."""
-        self._sendings.append(Sending(actor, command, body, f"{self.message.id}-{len(self._sendings)}-{self.by}"))
+        cause = self.message.id if len(self.message.id) <= 100 else derived_id(self.message.id)
+        self._sendings.append(Sending(actor, command, body, f"{cause}-{len(self._sendings)}-{self.by}"))
 
     def answer(self, **fields: object) -> None:
         """What the sender of the command is told."""

@@ -4,6 +4,7 @@ One turn of the mailbox: decode what has come, decide on each message, and hand 
 commits of the turn go to the log together. Messages are acknowledged when the parcel is on the log.
 """
 
+import queue
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import structlog
 from actors.desk import Decider, Desk, Hold, Message
 from actors.folds import FOLDS
 from actors.outbox import Outbox, Parcel, Settled, Wires
-from bus.commands import CommandDesk, command_id
+from bus.commands import CommandDesk, command_id, refuse_headers
 from bus.envelope import Record
 from bus.errors import Invalid, WitanError
 from bus.follow import Letter, WorkQueue
@@ -85,6 +86,11 @@ class Shell(pykka.ThreadingActor):
     """One actor."""
 
     use_daemon_thread = True
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        """The queue that is written in C: the other one's condition costs a tenth of a busy process."""
+        return queue.SimpleQueue()
 
     def __init__(
         self, decider: Decider, wires: Wires, strikes: dict[str, int], died: Callable[["Shell", str], None]
@@ -216,6 +222,7 @@ class Shell(pykka.ThreadingActor):
         for letter in batch:
             id = command_id(letter)
             try:
+                refuse_headers(letter.headers)
                 command = read_command(*command_of(letter.subject), letter.body)
             except Invalid as error:
                 self._refuse(letter, error, b"+TERM " + str(error)[:200].encode("ascii", "replace"))
@@ -271,7 +278,7 @@ class Shell(pykka.ThreadingActor):
 
     def _refuse(self, letter: Letter, error: WitanError, word: bytes) -> None:
         assert self.commands is not None
-        cause = command_id(letter)
+        cause = command_id(letter)[:200]
         self.log.info("refused", flow="", cause=cause, subject=letter.subject[:200], code=error.code, why=str(error))
         answer = msgspec.json.encode(error.answer())
         self._settled.append(Settled(self.commands.queue, letter, word, self.commands, answer))

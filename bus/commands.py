@@ -7,6 +7,7 @@ answer goes to the caller whose message it was, matched by subject, body and id.
 
 import asyncio
 import contextlib
+import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +25,29 @@ LATE_S = 0.02
 REPEAT_S = 0.5
 """After this long a request whose stored twin never came is taken for a repeat that the stream has dropped."""
 REMEMBERED = 4096
+FORGET_S = 60.0
+"""After this long, or twice as long, a caller whose message was never stored is let go."""
+ID_MAX = 200
 
-_Key = tuple[bytes, bytes, str]
+_Key = tuple[str, bytes, str]
+_is_id = re.compile(r"[^\x00-\x1f\x7f]*\Z").match
 
 
 def command_id(letter: Letter) -> str:
     """The id that the sender gave in the header, or one that is the same at every redelivery."""
     return header(letter.headers, b"Nats-Msg-Id") or f"{letter.stored_ns:x}-{letter.seq}"
+
+
+def refuse_headers(block: bytes | None) -> None:
+    """A command takes an id and nothing else that the stream would obey: no guard, no batch, no schedule, no trace."""
+    if not block:
+        return
+    id = header(block, b"Nats-Msg-Id")
+    if len(id) > ID_MAX or not _is_id(id):
+        raise Invalid(f"Nats-Msg-Id {id[:40]!r} is no id", f"Use 1 to {ID_MAX} characters that can be seen.")
+    for line in block.split(b"\r\n")[1:]:
+        if line[:5].lower() == b"nats-" and not line.startswith(b"Nats-Msg-Id:"):
+            raise Invalid(f"a command takes no header {line[:80].decode(errors='replace')!r}", "Send it without.")
 
 
 def may_be_answered(reply: bytes) -> bool:
@@ -54,14 +71,19 @@ class CommandDesk:
         self._callers: dict[_Key, deque[bytes]] = {}
         self._answered: OrderedDict[str, bytes] = OrderedDict()
         self._subscriptions: list[Any] = []
+        self._waited: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
+        self._sweep = self._loop.call_later(FORGET_S, self._forget)
         for pattern in self._patterns:
             self._subscriptions.append(await self._connection.subscribe(pattern, self._heard))
         await self.queue.open()
 
     async def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
         for subscription in self._subscriptions:
             await self._connection.unsubscribe(subscription)
         await self.queue.close()
@@ -69,7 +91,7 @@ class CommandDesk:
     def answer(self, letter: Letter, answer: bytes) -> None:
         """Tell the caller, if there is one."""
         key = _key(letter)
-        if key[2]:
+        if 0 < len(key[2]) <= ID_MAX:
             self._answered[key[2]] = answer
             while len(self._answered) > REMEMBERED:
                 self._answered.popitem(last=False)
@@ -90,11 +112,16 @@ class CommandDesk:
     def _heard(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
         if not may_be_answered(reply):
             return
+        try:
+            refuse_headers(block)
+        except Invalid as error:
+            self._connection.publish(reply, msgspec.json.encode(error.answer()))
+            return
         id = header(block, b"Nats-Msg-Id")
         if id in self._answered:
             self._connection.publish(reply, self._answered[id])
             return
-        key = (subject, body, id)
+        key = (subject.decode(errors="replace"), body, id)
         self._callers.setdefault(key, deque()).append(reply)
         if id:
             self._loop.call_later(REPEAT_S, self._still_there, key, reply, block)
@@ -102,21 +129,36 @@ class CommandDesk:
     def _still_there(self, key: _Key, reply: bytes, block: bytes | None) -> None:
         """The stream drops a repeated id, so no stored twin comes: ask the actor, who remembers what it did."""
         if reply in self._callers.get(key, ()):
-            self._repeat(Letter(key[0].decode(errors="replace"), 0, key[1], block, b""))
+            self._repeat(Letter(key[0], 0, key[1], block, b""))
+
+    def _forget(self) -> None:
+        """Let go of callers that were here at the last sweep too: the stream has refused their messages."""
+        for key, callers in list(self._callers.items()):
+            left = deque(reply for reply in callers if reply not in self._waited)
+            if left:
+                self._callers[key] = left
+            else:
+                del self._callers[key]
+        self._waited = {reply for callers in self._callers.values() for reply in callers}
+        self._sweep = self._loop.call_later(FORGET_S, self._forget)
 
 
 def _key(letter: Letter) -> _Key:
-    return letter.subject.encode(), letter.body, header(letter.headers, b"Nats-Msg-Id")
+    return letter.subject, letter.body, header(letter.headers, b"Nats-Msg-Id")
 
 
 async def answer_strangers(connection: Connection) -> None:
-    """Refuse what is addressed to an actor that does not exist, and keep it among the dead."""
+    """Refuse what no actor takes in, and keep it among the dead."""
 
     def heard(subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
-        actor = subject.split(b".")[1].decode(errors="replace")
-        if actor in COMMANDS_OF:
+        words = subject.decode(errors="replace").split(".")
+        actor = words[1]
+        if actor not in COMMANDS_OF:
+            error = Invalid(f"there is no actor {actor[:80]!r}", f"The actors are: {', '.join(COMMANDS_OF)}.")
+        elif len(words) == 2:
+            error = Invalid(f"{actor} is told nothing", f"Publish to `cmd.{actor}.<command>`.")
+        else:
             return
-        error = Invalid(f"there is no actor {actor[:80]!r}", f"The actors are: {', '.join(COMMANDS_OF)}.")
         connection.publish(b"dead.unknown_actor", body[:65536])
         if may_be_answered(reply):
             connection.publish(reply, msgspec.json.encode(error.answer()))

@@ -18,7 +18,7 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag=True, omit_defaul
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Something that somebody wants. A repeated `id` is executed once."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f]*\Z")] | None = None
 
 
 class Artifact(msgspec.Struct, frozen=True, omit_defaults=True):
