@@ -1,5 +1,6 @@
 """The table of everything that can be said: which events a kind has, which commands an actor takes."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -38,6 +39,11 @@ COMMANDS_OF: dict[str, dict[str, type[Command]]] = {
     },
 }
 
+CARRIED_MAX_BYTES = 30 * 1024
+"""What a command says goes into events, and two of them must fit into one commit."""
+DEPTH_MAX = 100
+"""What an event holds is read again by others, from deeper in their stack."""
+
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -70,7 +76,27 @@ def read_command(actor: str, name: str, body: bytes) -> Command:
     if len(body) > COMMAND_MAX_BYTES:
         raise Invalid(f"{len(body)} bytes are over the limit of {COMMAND_MAX_BYTES}", "Send less.")
     try:
-        return _decoder_of(known[name]).decode(body or b"{}")
+        command = _decoder_of(known[name]).decode(body or b"{}")
     except _UNREADABLE as error:
         fields = ", ".join(field.name for field in msgspec.structs.fields(known[name]))
         raise Invalid(f"{actor}.{name}: {error}", f"Send a JSON object with: {fields}.") from error
+    if len(body) > CARRIED_MAX_BYTES // 8 or body.count(b"[") + body.count(b"{") > DEPTH_MAX:
+        _refuse_too_much(command)
+    return command
+
+
+def _refuse_too_much(command: Command) -> None:
+    """Nothing may be decided on what cannot go on the log, or could not be read from there."""
+    size = len(msgspec.json.encode(command))
+    if size > CARRIED_MAX_BYTES:
+        raise Invalid(f"the command holds {size} bytes, the limit is {CARRIED_MAX_BYTES}", "Send less.")
+    level, depth = [msgspec.to_builtins(command)], 0
+    while level:
+        depth += 1
+        if depth > DEPTH_MAX:
+            raise Invalid(f"the command is nested more than {DEPTH_MAX} deep", "Send something flatter.")
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+
+
+def _inside(outer: dict[str, object] | list[object]) -> Iterable[object]:
+    return outer.values() if isinstance(outer, dict) else outer
