@@ -10,7 +10,7 @@ import pytest
 from bus.envelope import Draft, Record
 from bus.errors import Conflict
 from bus.log import Log, replay
-from tests.bus_ground import draft, everything, id_of, until
+from tests.bus_ground import draft, everything, id_of, into, until
 
 Story = Callable[[list[Log]], Awaitable[None]]
 """Gets three writers on one empty log."""
@@ -126,7 +126,7 @@ async def a_follower_starts_anywhere_and_misses_nothing(logs: list[Log]) -> None
     got: dict[int, list[Record]] = defaultdict(list)
     followers = []
     for after in (0, 17, 40):
-        followers.append(await logs[1].follow(["evt.>"], after, lambda batch, _, after=after: got[after].extend(batch)))
+        followers.append(await logs[1].follow(["evt.>"], after, into(got[after])))
     for number in range(40, 60):
         await logs[0].append([draft(f"evt.task.{number}", 0)])
     await until(lambda: all(got[after] and got[after][-1].seq == 60 for after in (0, 17, 40)))
@@ -138,7 +138,7 @@ async def a_follower_starts_anywhere_and_misses_nothing(logs: list[Log]) -> None
 
 async def a_follower_gets_every_subject_that_it_asked_for_and_no_other(logs: list[Log]) -> None:
     got: list[Record] = []
-    follower = await logs[1].follow(["evt.run.*.*", "evt.task.a"], 0, lambda batch, _: got.extend(batch))
+    follower = await logs[1].follow(["evt.run.*.*", "evt.task.a"], 0, into(got))
     subjects = ["evt.task.a", "evt.task.b", "evt.run.alice.r1", "evt.run.r2", "evt.agent.alice", "evt.run.bob.r3"]
     await logs[0].append([draft(subject, 0) for subject in subjects])
     await until(lambda: got and got[-1].seq == 6)
@@ -149,24 +149,24 @@ async def a_follower_gets_every_subject_that_it_asked_for_and_no_other(logs: lis
 async def a_follower_gets_no_more_than_it_has_room_for(logs: list[Log]) -> None:
     await logs[0].append([draft(f"evt.task.{number}", 0) for number in range(50)])
     for window in (1, 3, 10):
-        got: list[list[Record]] = []
-        follower = await logs[1].follow(["evt.>"], 0, lambda batch, _, got=got: got.append(batch), window)
+        got: list[Record] = []
+        follower = await logs[1].follow(["evt.>"], 0, into(got), window)
         seqs: list[int] = []
         while len(seqs) < 50:
             await until(lambda got: got, got)
-            batch = got.pop(0)
-            seqs += [record.seq for record in batch]
-            assert len(batch) + sum(map(len, got)) <= window
-            follower.done(len(batch))
+            assert len(got) <= window
+            seqs += [record.seq for record in got]
+            follower.done(len(got))
+            got.clear()
         assert seqs == list(range(1, 51))
         await follower.close()
 
 
 async def a_closed_follower_is_silent(logs: list[Log]) -> None:
     got: list[Record] = []
-    follower = await logs[1].follow(["evt.>"], 0, lambda batch, _: got.extend(batch))
+    follower = await logs[1].follow(["evt.>"], 0, into(got))
     witness: list[Record] = []
-    other = await logs[1].follow(["evt.>"], 0, lambda batch, _: witness.extend(batch))
+    other = await logs[1].follow(["evt.>"], 0, into(witness))
     await logs[0].append([draft("evt.task.a", 0)])
     await until(lambda: got and witness)
     await follower.close()

@@ -14,7 +14,7 @@ from bus import topology
 from bus.connection import Connection, connect
 from bus.envelope import Draft, Record
 from bus.ids import fresh_id
-from bus.log import Log, replay
+from bus.log import Log, Sink, replay
 from bus.server import Server
 
 PATIENCE_S = 30.0
@@ -35,6 +35,11 @@ async def until(true: Callable[..., object], *given: object) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not true(*given):
             await asyncio.sleep(0.002)
+
+
+def into(heap: list[Record]) -> Sink:
+    """A sink that keeps what it gets."""
+    return lambda batch, _: heap.extend(batch)
 
 
 async def everything(log: Log, *patterns: str) -> list[Record]:

@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,7 @@ def test_subscriptions_survive_a_restart_of_the_server(tmp_path: Path) -> None:
             await connection.nc.flush()
             for turn in range(1, 3):
                 lost: list[int] = []
-                connection.on_disconnect.append(lambda lost=lost: lost.append(1))
+                connection.on_disconnect.append(partial(lost.append, 1))
                 os.kill(server.pid, signal.SIGKILL)
                 await until(lambda turn: server.restarts == turn and server.pid, turn)
                 await until(lambda lost: lost and connection.connected and other.connected, lost)
