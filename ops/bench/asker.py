@@ -55,7 +55,7 @@ async def ask(url: str, what: str, count: int, at_once: int, pace_s: float) -> d
             began = time.perf_counter()
             answer = await request(connection, number)
             took[number] = time.perf_counter() - began
-            if not answer.startswith((b'{"ok":true', b'{"name"')):
+            if not answer.startswith((b'{"ok":true', b'{"type": "io.nats.micro')):
                 raise RuntimeError(f"{what}: {answer[:300]!r}")
             if pace_s:
                 await asyncio.sleep(pace_s)
@@ -86,7 +86,7 @@ def told_by(process: "subprocess.Popen[str]", timeout_s: float = 120) -> dict[st
     """Wait for what it has measured."""
     said, _ = process.communicate(timeout=timeout_s)
     if process.returncode:
-        raise RuntimeError(f"{process.args} ended with {process.returncode}")
+        raise RuntimeError(f"an asker ended with {process.returncode}")
     told: dict[str, float] = json.loads(said)
     return told
 

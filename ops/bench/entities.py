@@ -20,7 +20,7 @@ from bus.messages.task import AssignmentLost, PhaseAssigned
 from ops.bench.ground import Ground, Lab, append_fast, ground
 from ops.bench.rows import Row
 
-ENTITIES = {10: 5_000, 100: 2000, 1000: 1_000}
+ENTITIES = {10: 10_000, 100: 2_000, 1000: 1_000}
 """So many are written side by side: so many in all."""
 EVENTS_EACH = 20
 IN_FLIGHT = 64
@@ -34,7 +34,7 @@ def rows(lab: Lab) -> Iterator[Row]:
         subjects = [f"evt.task.{number:06d}" for number in range(lab.scaled(count, side_by_side))]
         with ground(lab.fresh(f"entities-{side_by_side}")) as here:
             here.bridge.run(append_fast(here.connection, _histories(subjects, side_by_side)), timeout_s=120)
-            ours = here.bridge.run(_rate(subjects, lambda subject: _load(here, subject)), timeout_s=120)  # noqa: B023
+            ours = here.bridge.run(_rate(subjects, lambda subject: _load(here, subject)), timeout_s=120)
             plain = here.bridge.run(_plain(here, subjects[:PLAIN_ENTITIES]), timeout_s=120)
         against = f"plain nats-py, one direct get an event; {side_by_side} entities written side by side"
         if side_by_side == 10:

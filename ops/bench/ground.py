@@ -1,7 +1,6 @@
 """Where the figures are measured: one folder on the checkout's disk, a server in it, and a shared log that grows."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,9 +59,8 @@ def ground(folder: Path) -> Iterator[Ground]:
 class Lab:
     """What the figures of one run share."""
 
-    def __init__(self, folder: Path, scale: float) -> None:
-        self.folder, self.scale = folder, scale
-        self.json_lines = False
+    def __init__(self, folder: Path, scale: float, json_lines: bool = False) -> None:
+        self.folder, self.scale, self.json_lines = folder, scale, json_lines
         self._story = Story()
         self._waves = self._story.waves()
 
@@ -85,10 +83,8 @@ class Lab:
     def grown(self, events: int) -> Path:
         """The shared state folder, its log at least so many events long."""
         if self._story.events < events:
-            began = time.perf_counter()
             with ground(self.state()) as here:
                 here.bridge.run(append_fast(here.connection, self._more(events)), timeout_s=600)
-            self.grown_s = time.perf_counter() - began
         return self.state()
 
     @property

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 
 from bus.connection import connect
 from ops.bench.asker import asking, told_by
@@ -39,18 +40,17 @@ class Watch:
         self._closed = True
         self._thread.join()
 
-    def appended(self, seq: int, at: float) -> None:
-        self._open.append((seq, at))
+    def appended(self, at: float, done: asyncio.Future[list[int]]) -> None:
+        """This append was handed in at that moment."""
+        self._open.append((done.result()[0], at))
 
     def _look(self) -> None:
-        seen = self._store.position
+        now, seen = 0.0, self._store.position
         while not (self._closed and not self._open):
             if self._store.reached(seen + 1, 0.05):
                 now, seen = time.perf_counter(), self._store.position
-                while self._open and self._open[0][0] <= seen:
-                    self.lags_s.append(now - self._open.popleft()[1])
-                if self._open and self._open[0][0] <= seen:
-                    continue
+            while self._open and self._open[0][0] <= seen:
+                self.lags_s.append(max(0.0, now - self._open.popleft()[1]))
 
 
 def rows(lab: Lab) -> Iterator[Row]:
@@ -73,7 +73,9 @@ def rows(lab: Lab) -> Iterator[Row]:
     against = "raw NATS from publish to subscriber"
     yield Row("lag_p50_ms", p50, "ms", percentile(raw, 0.5) * 1000, against + ", p50")
     yield at_most("lag_p99_ms", p99, "ms", percentile(raw, 0.99) * 1000, against + ", p99", GOAL_MS)
-    yield Row("lag_readers_p99_ms", told["p99_ms"], "ms", told["p50_ms"], f"the readers' own p50, {told['per_s']:.0f}/s")
+    yield Row(
+        "lag_readers_p99_ms", told["p99_ms"], "ms", told["p50_ms"], f"the readers' own p50, {told['per_s']:.0f}/s"
+    )
 
 
 async def _write(here: Ground, watch: Watch, takes_s: float) -> None:
@@ -86,9 +88,8 @@ async def _write(here: Ground, watch: Watch, takes_s: float) -> None:
     while (elapsed := time.perf_counter() - began) < takes_s:
         due = int(elapsed * EVENTS_PER_S / 2) - sent  # two events a commit
         for _ in range(due):
-            at = time.perf_counter()
             future = here.log.submit([next(drafts)])
-            future.add_done_callback(lambda done, at=at: watch.appended(done.result()[0], at))
+            future.add_done_callback(partial(watch.appended, time.perf_counter()))
             waiting.append(future)
         sent += due
         await asyncio.sleep(0.01)

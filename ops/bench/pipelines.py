@@ -1,94 +1,160 @@
 """Pipelines of five no-op phases with 1 KB artifacts, every phase on the log before the next begins."""
 
 import asyncio
-import tempfile
+import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from actors.orchestrator.slots import SUBJECT as SLOTS
-from bus.envelope import Record
+from bus.envelope import Draft, Record
 from bus.ids import fresh_id
-from bus.messages.kinds import read_commit
-from bus.messages.run import RunFinished, RunStarted
-from bus.messages.task import TaskCompleted
 from cli.app import App
 from cli.config import Settings
+from ops.bench.ground import BENCH, Ground, Lab, ground, taken
+from ops.bench.rows import Row, at_most, percentile
+from ops.bench.story import PHASES
 
-ROLES = ("researcher", "designer", "coder", "tester", "deployer")
+COUNTS = {1: 500, 10: 2_000, 100: 6_000}
+"""So many at once: so many in all."""
+BARE_STEPS = 10_000
+GOALS_PER_S = {10: 1_800, 100: 5_000}
+GOALS_P99_MS = {10: 12.0, 100: 30.0}
+GOAL_P50_MS = 2.0
 
 
-def run(at_once: int, count: int, projections: bool = True) -> dict[str, float]:
+class Figures(NamedTuple):
+    """What one width came to."""
+
+    at_once: int
+    steps_per_s: float
+    handoff_p50_ms: float
+    handoff_p99_ms: float
+    cpu_ms_per_step: float
+
+
+def rows(lab: Lab) -> Iterator[Row]:
+    for at_once, count in COUNTS.items():
+        bare = _bare(lab, at_once)
+        ours = run(lab.fresh(f"pipelines-{at_once}"), at_once, lab.scaled(count, 2 * at_once))
+        if lab.json_lines:
+            print(json.dumps(ours._asdict()), flush=True)
+        yield from _rows(ours, bare)
+
+
+def _rows(ours: Figures, bare: dict[str, float]) -> Iterator[Row]:
+    at_once, name = ours.at_once, f"pipelines_{ours.at_once}"
+    loop = f"a bare loop, one guarded append a step, {at_once} at once"
+    rate = Row(f"{name}_steps_per_s", ours.steps_per_s, "steps/s", bare["per_s"], loop, GOALS_PER_S.get(at_once))
+    yield rate
+    for peer, per_s in _peers(at_once).items():
+        beside = f"{peer}, as .bench/peers.json has it"
+        yield rate._replace(name=f"{name}_beside_{peer}", baseline=per_s, against=beside, goal=None)
+    p50 = Row(f"{name}_p50_ms", ours.handoff_p50_ms, "ms", bare["p50_ms"], f"{loop}, p50")
+    yield p50 if at_once > 1 else at_most(*p50[:5], goal=GOAL_P50_MS)
+    p99 = Row(f"{name}_p99_ms", ours.handoff_p99_ms, "ms", bare["p99_ms"], f"{loop}, p99")
+    yield p99 if at_once == 1 else at_most(*p99[:5], goal=GOALS_P99_MS[at_once])
+    yield Row(f"{name}_cpu_ms_per_step", ours.cpu_ms_per_step, "ms", bare["cpu_ms"], f"{loop}; Python alone")
+
+
+def _peers(at_once: int) -> dict[str, float]:
+    """What the peers reached at this width when they were run last."""
+    try:
+        medians = json.loads((BENCH / "peers.json").read_text())["medians"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+    return {
+        each["system"]: each["steps_per_s"]
+        for each in medians
+        if each["at_once"] == at_once and each["system"] != "witan"
+    }
+
+
+def run(folder: Path, at_once: int, count: int) -> Figures:
     """So many pipelines in all, so many of them at once."""
-    with tempfile.TemporaryDirectory(prefix="witan-bench-", dir=_disk()) as folder:
-        settings = Settings(
-            state_dir=Path(folder),
-            script="instant",
-            pipelines=at_once,
-            agents=dict.fromkeys(ROLES, at_once),
-            log_level="error",
-        )
-        app = App(settings, projections=projections).open()
-        try:
-            return app.bridge.run(_drive(app, at_once, count), timeout_s=300)
-        finally:
-            app.close()
+    settings = Settings(
+        state_dir=folder,
+        script="instant",
+        pipelines=at_once,
+        agents=dict.fromkeys(PHASES.values(), at_once),
+        log_level="error",
+    )
+    app = App(settings).open()
+    try:
+        return app.bridge.run(_Drive(app, at_once, count).measure(), timeout_s=300)
+    finally:
+        app.close()
 
 
-def _disk() -> Path:
-    """On the checkout's disk: a temporary folder may be memory."""
-    path = Path(".bench")
-    path.mkdir(exist_ok=True)
-    return path
+class _Drive:
+    """Keeps so many in flight; times are taken where the agents' commits are handed to the log."""
 
+    def __init__(self, app: App, at_once: int, count: int) -> None:
+        self._app, self._at_once, self._count = app, at_once, count
+        self._ended: dict[str, float] = {}
+        self._handoffs_s: list[float] = []
+        self._submitted, self._left = 0, count
+        self._finished = asyncio.Event()
+        self._submit = app.log.submit
 
-async def _drive(app: App, at_once: int, count: int) -> dict[str, float]:
-    """Keep so many in flight; times are taken where the agents' commits are handed to the log."""
-    ended: dict[str, float] = {}
-    handoffs: list[float] = []
-    finished = asyncio.Event()
-    left = count
-    submitted = 0
-    connection = app.connection
-    submit = app.log.submit
+    async def measure(self) -> Figures:
+        app = self._app
+        app.log.submit = self._timed  # type: ignore[method-assign]
+        self._follower = await app.log.follow(["evt.task.*"], await app.log.head(), self._seen, 20_000)
+        began, cpu = time.perf_counter(), time.process_time()
+        self._start(self._at_once)
+        await asyncio.wait_for(self._finished.wait(), 240)
+        wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+        await self._follower.close()
+        steps = self._count * len(PHASES)
+        p50, p99 = (percentile(self._handoffs_s, part) * 1000 for part in (0.5, 0.99))
+        return Figures(self._at_once, steps / wall_s, p50, p99, cpu_s / steps * 1000)
 
-    def submit_more(number: int) -> None:
-        nonlocal submitted
-        for _ in range(min(number, count - submitted)):
-            submitted += 1
+    def _start(self, number: int) -> None:
+        for _ in range(min(number, self._count - self._submitted)):
+            self._submitted += 1
             block = f"NATS/1.0\r\nNats-Msg-Id: {fresh_id()}\r\n\r\n".encode()
-            connection.publish(b"cmd.orchestrator.submit_task", b'{"task":"measure"}', b"", block)
+            self._app.connection.publish(b"cmd.orchestrator.submit_task", b'{"task":"measure"}', b"", block)
 
-    def seen(batch: list[Record], _: int) -> None:
-        nonlocal left
+    def _seen(self, batch: list[Record], _: int) -> None:
         done = sum(b'"TaskCompleted"' in record.body for record in batch)
-        follower.done(len(batch))
-        left -= done
-        submit_more(done)
-        if left == 0:
-            finished.set()
+        self._follower.done(len(batch))
+        self._left -= done
+        self._start(done)
+        if self._left == 0:
+            self._finished.set()
 
-    def timed_submit(drafts):  # type: ignore[no-untyped-def]
+    def _timed(self, drafts: Sequence[Draft]) -> asyncio.Future[list[int]]:
         now = time.perf_counter()
         for draft in drafts:
             if draft.subject.startswith("evt.run."):
                 task = draft.subject.rsplit(".", 1)[1].rsplit("-", 1)[0]
-                if task in ended:
-                    handoffs.append(now - ended[task])
-                ended[task] = now
-        return submit(drafts)
+                if task in self._ended:
+                    self._handoffs_s.append(now - self._ended[task])
+                self._ended[task] = now
+        return self._submit(drafts)
 
-    app.log.submit = timed_submit  # type: ignore[method-assign]
-    follower = await app.log.follow(["evt.task.*"], await app.log.head(), seen, 20_000)
+
+def _bare(lab: Lab, at_once: int) -> dict[str, float]:
+    with ground(lab.fresh(f"bare-{at_once}")) as here:
+        return here.bridge.run(_bare_loop(here, at_once, lab.scaled(BARE_STEPS, 10 * at_once)), timeout_s=120)
+
+
+async def _bare_loop(here: Ground, at_once: int, steps: int) -> dict[str, float]:
+    """What nobody can do without: each step is one append, guarded and on the disk before the next."""
+    body = b"x" * 1300
+    took_s: list[float] = []
+
+    async def walk(subject: bytes) -> None:
+        place = 0
+        for _ in range(steps // at_once):
+            began = time.perf_counter()
+            block = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n" % place
+            place = json.loads(await taken(here.connection.ask(subject, body, block)))["seq"]
+            took_s.append(time.perf_counter() - began)
+
     began, cpu = time.perf_counter(), time.process_time()
-    submit_more(at_once)
-    await asyncio.wait_for(finished.wait(), 240)
-    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    await follower.close()
-    handoffs.sort()
-    return {
-        "at_once": at_once,
-        "steps_per_s": count * 5 / wall,
-        "handoff_p50_ms": handoffs[len(handoffs) // 2] * 1000,
-        "handoff_p99_ms": handoffs[int(len(handoffs) * 0.99)] * 1000,
-        "cpu_ms_per_step": cpu / count / 5 * 1000,
-    }
+    await asyncio.gather(*(walk(b"evt.task.bare-%d" % number) for number in range(at_once)))
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    p50, p99 = (percentile(took_s, part) * 1000 for part in (0.5, 0.99))
+    return {"per_s": len(took_s) / wall_s, "p50_ms": p50, "p99_ms": p99, "cpu_ms": cpu_s / len(took_s) * 1000}

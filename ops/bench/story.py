@@ -86,9 +86,7 @@ class Story:
         self.seq += 1
         self.events += len(events)
         id = f"{self.seq:026d}"
-        body = encode(
-            Commit(id, self._moment(), "bench", cause, flow, v + 1, prev, events, self.seq - 1)
-        )
+        body = encode(Commit(id, self._moment(), "bench", cause, flow, v + 1, prev, events, self.seq - 1))
         self._ends[subject] = (v + 1, link(subject, body))
         if subject.startswith("evt.run.") or isinstance(events[-1], task.TaskCompleted | task.PipelinePaused):
             del self._ends[subject]
