@@ -25,21 +25,28 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.begun: list[subprocess.Popen[str]] = []
         clean = {name: value for name, value in os.environ.items() if not name.startswith("WITAN_")}
         self.env = {**clean, "HOME": str(path), "PYTHONPATH": str(ROOT)}
+        self.slow_down()
+        (path / "witan.toml").write_text(f'script = "{path / "slow.toml"}"\nlog_level = "warning"\n')
+
+    def slow_down(self, **delays_s: float) -> None:
+        """Let phases take so long; the rest take 0.2 s."""
         replies = "".join(
-            f'[[replies]]\nphase = "{phase}"\nname = "{phase}.md"\ntype = "text"\ndelay_s = 0.2\n'
-            f'content = "# {phase} of {{task}} (scripted)"\n'
+            f'[[replies]]\nphase = "{phase}"\nname = "{phase}.md"\ntype = "text"\n'
+            f'delay_s = {delays_s.get(phase, 0.2)}\ncontent = "# {phase} of {{task}} (scripted)"\n'
             for phase in PHASES
         )
-        (path / "slow.toml").write_text(f'name = "slow"\nabout = "Takes its time."\n{replies}')
-        (path / "witan.toml").write_text(f'script = "{path / "slow.toml"}"\nlog_level = "warning"\n')
+        (self.path / "slow.toml").write_text(f'name = "slow"\nabout = "Takes its time."\n{replies}')
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(self._line(words), capture_output=True, text=True, cwd=self.path, env=self.env)
 
     def begin(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(self._line(words), stdout=subprocess.PIPE, text=True, cwd=self.path, env=self.env)
+        line = self._line(words)
+        self.begun.append(subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=self.path, env=self.env))
+        return self.begun[-1]
 
     def rows(self, *words: str, exit_code: int = 0) -> list[dict[str, Any]]:
         done = self.run(*words)
@@ -72,6 +79,11 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     """A folder where Witan may be started; whatever runs there is stopped."""
     folder = Folder(tmp_path)
     yield folder
+    for process in folder.begun:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
     folder.run("down")
 
 
@@ -110,31 +122,36 @@ def test_a_task_goes_through_its_five_phases_while_somebody_watches(witan: Folde
     assert counted == {"n": 5}
 
 
-def test_no_phase_starts_between_a_pause_and_its_resume(witan: Folder) -> None:
-    task = witan.submit("build it")
-    watcher = witan.begin("watch", task)
-    assert witan.row("guardian", "pause", task[:8], "--reason", "look first")["ordered"] == "pause"
+def test_no_phase_starts_between_a_pause_and_its_resume(folder: Folder) -> None:
+    folder.slow_down(research=4)
+    folder.row("up", "--detach")
+    task = folder.submit("build it")
+    watcher = folder.begin("watch", task)
+    assert folder.row("guardian", "pause", task[:8], "--reason", "look first")["ordered"] == "pause"
     read_until(watcher, "PipelinePaused")
     read_until(watcher, "PhaseCompleted")
-    witan.caught_up()
-    (paused,) = witan.rows("query", "tasks", f"id={task}")
+    folder.caught_up()
+    (paused,) = folder.rows("query", "tasks", f"id={task}")
     assert paused["status"] == "paused"
-    assert witan.row("guardian", "override", task, "--set", "style=terse", "--reason", "asked")["ordered"] == "override"
-    witan.row("guardian", "resume", task)
+    assert (
+        folder.row("guardian", "override", task, "--set", "style=terse", "--reason", "asked")["ordered"] == "override"
+    )
+    folder.row("guardian", "resume", task)
     watcher.communicate()
     assert watcher.returncode == 0
-    history = witan.history(task)
+    history = folder.history(task)
     still = history[history.index("PipelinePaused") : history.index("PipelineResumed")]
     assert "PhaseRequested" not in still and "PhaseAssigned" not in still
     assert history.count("PhaseCompleted") == 5
-    witan.caught_up()
-    orders = [row["what"] for row in witan.rows("query", "guardian", f"pipeline={task}")]
+    folder.caught_up()
+    orders = [row["what"] for row in folder.rows("query", "guardian", f"pipeline={task}")]
     assert sorted(orders) == ["override", "pause", "resume"]
 
 
 def test_a_freeze_stops_what_is_new_until_the_thaw(witan: Folder) -> None:
     frozen = witan.row("guardian", "freeze", "--reason", "drill")
     assert frozen["ordered"] == "freeze"
+    read_until(witan.begin("log", "tail", "-f", "--kind", "slots"), "WorkFrozen")
     task = witan.submit("build it", "--workflow", "direct")
     assert witan.history(task) == ["TaskSubmitted"]
     refused = witan.run("guardian", "freeze", "--json")
@@ -143,14 +160,16 @@ def test_a_freeze_stops_what_is_new_until_the_thaw(witan: Folder) -> None:
     assert witan.run("watch", task).returncode == 0
 
 
-def test_cancel_ends_a_task_and_watch_says_so(witan: Folder) -> None:
-    task = witan.submit("build it")
-    watcher = witan.begin("watch", task)
+def test_cancel_ends_a_task_and_watch_says_so(folder: Folder) -> None:
+    folder.slow_down(research=600)
+    folder.row("up", "--detach")
+    task = folder.submit("build it")
+    watcher = folder.begin("watch", task)
     read_until(watcher, "TaskSubmitted")
-    assert witan.row("cancel", task, "--reason", "no longer needed")["status"] == "cancelled"
+    assert folder.row("cancel", task, "--reason", "no longer needed")["status"] == "cancelled"
     watcher.communicate()
     assert watcher.returncode == 1
-    again = witan.run("cancel", task, "--json")
+    again = folder.run("cancel", task, "--json")
     assert (again.returncode, json.loads(again.stdout)["code"]) == (1, "refused")
     assert "the task is cancelled" in again.stderr
 
