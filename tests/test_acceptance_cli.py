@@ -79,12 +79,12 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     """A folder where Witan may be started; whatever runs there is stopped."""
     folder = Folder(tmp_path)
     yield folder
+    folder.run("down")
     for process in folder.begun:
         process.kill()
         process.wait()
         if process.stdout:
             process.stdout.close()
-    folder.run("down")
 
 
 @pytest.fixture
