@@ -5,7 +5,9 @@ import json
 import secrets
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from bus.connection import Connection, Reply, header
 from bus.envelope import Draft, Record
@@ -25,6 +27,21 @@ ANSWER_S = 10.0
 
 _STALE = {10071, 10164}
 _MAYBE_OURS = _STALE | {10201}
+
+
+class _AckError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    """The server's answer to an append."""
+
+    seq: int = 0
+    error: _AckError | None = None
+
+
+_ack = msgspec.json.Decoder(_Ack).decode
 
 
 class _Wish(NamedTuple):
@@ -185,12 +202,17 @@ class JetStreamLog:
                 if number < len(drafts):
                     publish(draft.subject.encode(), draft.body, b"", block + b"\r\n")
             commit = block + b"Nats-Batch-Commit: 1\r\n\r\n"
-            answer = await self._answer(self.connection.ask(draft.subject.encode(), draft.body, commit))
+            asked = self.connection.ask(draft.subject.encode(), draft.body, commit)
+            clock = self._limited([asked])
+            try:
+                ack = await self._answer(asked)
+            finally:
+                clock.cancel()
         except (Unavailable, Conflict):
             return None
-        if "error" in answer:
+        if ack.error:
             return None
-        first = int(answer["seq"]) - len(drafts) + 1
+        first = ack.seq - len(drafts) + 1
         for seq, draft in enumerate(drafts, first):
             self._places[draft.subject] = seq
         return list(range(first, first + len(drafts)))
@@ -225,17 +247,23 @@ class JetStreamLog:
         """Where the draft is; an unclear or refused append is looked up by its commit's id before it is sent again."""
         code = 0
         for _ in range(5):
+            clock = None
             try:
-                answer = await self._answer(future or self._send(draft))
+                if future is None:
+                    future = self._send(draft)
+                    clock = self._limited([future])
+                ack = await self._answer(future)
             except Unavailable:
-                answer = {"error": {"err_code": 0, "description": "no answer"}}
+                ack = _Ack(error=_AckError(description="no answer"))
+            finally:
+                if clock:
+                    clock.cancel()
             future = None
-            if "error" not in answer:
-                self._places[draft.subject] = int(answer["seq"])
-                return int(answer["seq"])
-            code = int(answer["error"].get("err_code", 0))
-            if code and code not in _MAYBE_OURS:
-                raise Unavailable(f"the log refused an append ({code}): {answer['error'].get('description')}")
+            if ack.error is None:
+                self._places[draft.subject] = ack.seq
+                return ack.seq
+            if ack.error.err_code and ack.error.err_code not in _MAYBE_OURS:
+                raise Unavailable(f"the log refused an append ({ack.error.err_code}): {ack.error.description}")
             newer = await self._newer(draft)
             for record in newer:
                 if draft.id.encode() in record.body[:64]:
@@ -256,16 +284,21 @@ class JetStreamLog:
                 await asyncio.sleep(0.25)
         raise Unavailable(f"the log did not answer for {draft.subject}")
 
-    async def _answer(self, future: asyncio.Future[Reply]) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                reply = await future
-        except TimeoutError:
-            raise Unavailable("the log did not answer in time") from None
+    async def _answer(self, future: asyncio.Future[Reply]) -> _Ack:
+        reply = await future
         if reply.status:
-            return {"error": {"err_code": 0, "description": f"status {reply.status}"}}
-        answer: dict[str, Any] = json.loads(reply.body)
-        return answer
+            return _Ack(error=_AckError(description=f"status {reply.status}"))
+        return _ack(reply.body)
+
+    def _limited(self, futures: Sequence[asyncio.Future[Reply]]) -> asyncio.TimerHandle:
+        """One clock for all that was asked together."""
+
+        def give_up() -> None:
+            for future in futures:
+                if not future.done():
+                    future.set_exception(Unavailable("the log did not answer in time"))
+
+        return asyncio.get_running_loop().call_later(ANSWER_S, give_up)
 
     def _expected(self, draft: Draft) -> int:
         place = self._places.get(draft.subject) if draft.expect is None else draft.expect
