@@ -58,7 +58,7 @@ def run_sql(path: Path | str, sql: str, params: Sequence[Any] = (), seconds: flo
     """Run one statement that reads."""
     order = Order(str(path), sql, list(params), seconds)
     search = os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH", "")]))
-    child = [sys.executable, "-m", "projections.sandbox"]
+    child = [sys.executable, "-P", "-m", "projections.sandbox"]
     try:
         done = subprocess.run(
             child,

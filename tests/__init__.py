@@ -1,0 +1,1 @@
+"""What shows that Witan does what it promises."""
