@@ -157,7 +157,7 @@ class Desk:
 
     def peek(self, subject: str) -> Any:
         """What somebody else's entity is right now, read from the log each time."""
-        fold = self._folds[subject.split(".", 2)[1]]
+        fold = self._fold_of(subject)
         entity = _Entity(fold.initial())
         self._load(subject, entity, fold)
         return entity.state
@@ -173,7 +173,7 @@ class Desk:
     def append(self, subject: str, *events: Any, flow: str = "") -> None:
         """Let these events happen to an entity. `flow` is the task that they belong to, if the message does not say."""
         entity = self._entity(subject)
-        evolve = self._folds[subject.split(".", 2)[1]].evolve
+        evolve = self._fold_of(subject).evolve
         for event in events:
             entity.state = evolve(entity.state, event)
         self._events.setdefault(subject, []).extend(events)
@@ -223,7 +223,7 @@ class Desk:
             self._entities.pop(record.subject, None)
             self._entity(record.subject)
         elif commit.v == entity.v + 1:
-            self._fold(entity, record, commit, self._folds[record.subject.split(".", 2)[1]])
+            self._fold(entity, record, commit, self._fold_of(record.subject))
 
     def _draft(self, subject: str, events: list[Any], after: int) -> Draft:
         entity, message = self._entities[subject], self.message
@@ -242,12 +242,16 @@ class Desk:
     def _entity(self, subject: str, opens: bool = False) -> _Entity:
         entity = self._entities.get(subject)
         if entity is None:
-            fold = self._folds[subject.split(".", 2)[1]]
+            fold = self._fold_of(subject)
             entity = _Entity(fold.initial())
             if not (opens and self.message.fresh):
                 self._load(subject, entity, fold)
             self._entities[subject] = entity
         return entity
+
+    def _fold_of(self, subject: str) -> Fold:
+        """An entity may have a fold of its own; most share their kind's."""
+        return self._folds.get(subject) or self._folds[subject.split(".", 2)[1]]
 
     def _load(self, subject: str, entity: _Entity, fold: Fold) -> None:
         if fold.newest_only:

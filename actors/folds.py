@@ -1,4 +1,4 @@
-"""How every kind's events become a state: the one table that all desks share."""
+"""How events become a state, by kind and for single entities by subject: the one table that all desks share."""
 
 from actors.agent import run
 from actors.desk import Fold
@@ -8,7 +8,8 @@ from actors.orchestrator import roster, slots, task
 FOLDS = {
     "task": Fold(task.Task, task.evolve),
     "slots": Fold(slots.Slots, slots.evolve),
-    "agent": Fold(roster.Roster, roster.evolve),
+    "agent": Fold(object, lambda queue, _: queue, newest_only=True),
+    roster.SUBJECT: Fold(roster.Roster, roster.evolve),
     "run": Fold(run.Run, run.evolve),
     "guardian": Fold(orders.Order, orders.evolve),
 }

@@ -15,7 +15,7 @@ import structlog
 from actors.desk import Decider, Desk, Hold, Message
 from actors.folds import FOLDS
 from actors.outbox import Outbox, Parcel, Settled, Wires
-from bus.commands import CommandDesk, command_id, refuse_headers
+from bus.commands import Callers, CommandDesk, command_id, refuse_headers
 from bus.envelope import Record
 from bus.errors import Invalid, WitanError
 from bus.follow import Letter, WorkQueue
@@ -93,9 +93,15 @@ class Shell(pykka.ThreadingActor):
         return queue.SimpleQueue()
 
     def __init__(
-        self, decider: Decider, wires: Wires, strikes: dict[str, int], died: Callable[["Shell", str], None]
+        self,
+        decider: Decider,
+        wires: Wires,
+        strikes: dict[str, int],
+        callers: dict[str, Callers],
+        died: Callable[["Shell", str], None],
     ) -> None:
         super().__init__()
+        self.callers = callers
         self.decider, self.wires, self.died, self.strikes = decider, wires, died, strikes
         self.log = structlog.get_logger().bind(actor=decider.name)
         self._told = self.log.bind(flow="", cause="")
@@ -185,8 +191,9 @@ class Shell(pykka.ThreadingActor):
             )
         name = self.decider.name
         if name in ("orchestrator", "guardian"):
+            callers = self.callers.get(name) or self.callers.setdefault(name, Callers(connection, name))
             self.commands = CommandDesk(
-                connection, name, lambda batch, _: me.tell(Commands(batch)), lambda letter: me.tell(Commands([letter]))
+                callers, name, lambda batch, _: me.tell(Commands(batch)), lambda letter: me.tell(Commands([letter]))
             )
             await self.commands.open()
         patterns = [f"fired.{woken}.>" for woken in self.decider.woken_as]

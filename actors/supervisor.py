@@ -9,6 +9,7 @@ import structlog
 from actors.desk import Decider
 from actors.outbox import Wires
 from actors.shell import Begin, Shell
+from bus.commands import Callers
 
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 5.0
@@ -35,6 +36,7 @@ class Supervisor(pykka.ThreadingActor):
         self.log = structlog.get_logger().bind(actor="supervisor")
         self.running: dict[str, pykka.ActorRef[Shell]] = {}
         self.strikes: dict[str, int] = {}
+        self.callers: dict[str, Callers] = {}
         self.pauses: dict[str, tuple[float, float]] = {}
         self.restarts = 0
         self.closed = False
@@ -56,7 +58,7 @@ class Supervisor(pykka.ThreadingActor):
             future.get(timeout=60)
 
     def _start(self, decider: Decider) -> pykka.ActorRef[Shell]:
-        ref = self.running[decider.name] = Shell.start(decider, self.wires, self.strikes, self._died)
+        ref = self.running[decider.name] = Shell.start(decider, self.wires, self.strikes, self.callers, self._died)
         return ref
 
     def end(self) -> None:
