@@ -33,8 +33,8 @@ class Orchestrator:
     woken_as: Sequence[str] = ("orchestrator",)
 
     def __init__(self, workflows: dict[str, Workflow], lease_s: float, limit: int) -> None:
-        self.workflows, self.limit = workflows, limit
-        self.floor = Floor(lease_s)
+        self.limit = limit
+        self.floor = Floor(workflows, lease_s)
 
     def ready(self, desk: Desk) -> bool:
         return True
@@ -49,7 +49,7 @@ class Orchestrator:
 
     def recover(self, desk: Desk, message: Message) -> None:
         """Derive the floor from the tasks that hold a slot, and finish what a crash cut in two."""
-        self.floor = Floor(self.floor.lease_s)
+        self.floor = Floor(self.floor.workflows, self.floor.lease_s)
         desk.send("guardian", "join_watch", guardian.JoinWatch(actor=self.name))
         for agent, member in desk.state(ROSTER).members.items():
             self.floor.enter(agent, member.role)
@@ -60,21 +60,21 @@ class Orchestrator:
             acknowledge = guardian.AcknowledgeFreeze(order=admission.frozen, actor=self.name)
             desk.send("guardian", "acknowledge_freeze", acknowledge)
         for id in list(admission.holders):
-            pipeline.take_up(self, desk, id)
-        pipeline.admit(self, desk)
+            pipeline.take_up(self.floor, desk, id)
+        pipeline.admit(self.floor, desk)
 
     def decide(self, desk: Desk, message: Message) -> None:
         """One message, whatever it is."""
         body = message.body
         match body:
             case run.RunFinished() | run.RunFailed() | run.RunStopped():
-                pipeline.run_ended(self, desk, message, body)
+                pipeline.run_ended(self.floor, desk, message, body)
             case run.RunStarted() | Answer():
                 pass
             case Alive():
                 self.floor.alive(body.agent, body.runs, message.now_s)
             case LeasesDue():
-                pipeline.leases_due(self, desk)
+                pipeline.leases_due(self.floor, desk)
             case Command():
                 self._command(desk, message, body)
             case _:
@@ -91,7 +91,7 @@ class Orchestrator:
             case slots.ResizeSlots():
                 if desk.state(SLOTS).limit != command.limit:
                     desk.append(SLOTS, slots.SlotsResized(limit=command.limit, by_hand=True))
-                    pipeline.admit(self, desk)
+                    pipeline.admit(self.floor, desk)
                 desk.answer(limit=command.limit)
             case RegisterAgent():
                 self._register(desk, command)
@@ -103,9 +103,9 @@ class Orchestrator:
         id = message.subject.rsplit(".", 1)[1]
         match order:
             case guardian.PauseOrdered():
-                pipeline.pause(self, desk, order.pipeline, id, order.reason)
+                pipeline.pause(self.floor, desk, order.pipeline, id, order.reason)
             case guardian.ResumeOrdered():
-                pipeline.resume(self, desk, order.pipeline, id, order.reason)
+                pipeline.resume(self.floor, desk, order.pipeline, id, order.reason)
             case guardian.OverrideOrdered():
                 subject = f"evt.task.{order.pipeline}"
                 state: Task = desk.state(subject)
@@ -127,8 +127,8 @@ class Orchestrator:
         if admission.frozen:
             desk.append(SLOTS, slots.WorkThawed(order=order.order))
             for id in list(admission.holders):
-                pipeline.go_on(self, desk, id)
-            pipeline.admit(self, desk)
+                pipeline.go_on(self.floor, desk, id)
+            pipeline.admit(self.floor, desk)
 
     def _submit(self, desk: Desk, message: Message, wish: task.SubmitTask) -> None:
         id = derived_id(message.id)
@@ -139,10 +139,11 @@ class Orchestrator:
                 raise Refused(f"another task has the id {id}", "Send the command with another id.")
             desk.answer(task_id=id, status=state.status, repeated=True)
             return
-        workflow = self.workflows.get(wish.workflow)
+        workflow = self.floor.workflows.get(wish.workflow)
         if workflow is None:
             raise Refused(
-                f"there is no workflow {wish.workflow!r}", f"The workflows are: {', '.join(sorted(self.workflows))}."
+                f"there is no workflow {wish.workflow!r}",
+                f"The workflows are: {', '.join(sorted(self.floor.workflows))}.",
             )
         phases = workflow.subset(wish.phases)
         admitted = pipeline.ask_for_slot(desk, id, wish.priority)
@@ -157,7 +158,7 @@ class Orchestrator:
             ),
         )
         if admitted:
-            pipeline.start(self, desk, id)
+            pipeline.start(self.floor, desk, id)
         desk.answer(task_id=id, status=desk.state(subject).status, phases=phases)
 
     def _cancel(self, desk: Desk, message: Message, wish: task.CancelTask) -> None:
@@ -165,9 +166,9 @@ class Orchestrator:
         if not desk.knows(subject, message.id):
             state: Task = desk.state(subject)
             refuse_unless(state, task.TaskCancelled, "cancel")
-            pipeline.revoke(self, desk, state, wish.reason or "the task was cancelled")
+            pipeline.revoke(self.floor, desk, state, wish.reason or "the task was cancelled")
             desk.append(subject, task.TaskCancelled(reason=wish.reason))
-            pipeline.leave(self, desk, wish.task_id)
+            pipeline.leave(self.floor, desk, wish.task_id)
         desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
 
     def _reset(self, desk: Desk, message: Message, wish: task.ResetTask) -> None:
@@ -176,13 +177,13 @@ class Orchestrator:
             state: Task = desk.state(subject)
             refuse_unless(state, task.TaskReset, "reset")
             self.floor.stop_waiting(state.role, wish.task_id)
-            pipeline.revoke(self, desk, state, wish.reason or "the task was reset")
+            pipeline.revoke(self.floor, desk, state, wish.reason or "the task was reset")
             admitted = pipeline.ask_for_slot(desk, wish.task_id, RESUMED_FIRST)
             desk.append(subject, task.TaskReset(reason=wish.reason))
             if state.status == "running":
-                pipeline.go_on(self, desk, wish.task_id)
+                pipeline.go_on(self.floor, desk, wish.task_id)
             elif admitted:
-                pipeline.start(self, desk, wish.task_id)
+                pipeline.start(self.floor, desk, wish.task_id)
         desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
 
     def _register(self, desk: Desk, wish: RegisterAgent) -> None:
@@ -191,6 +192,6 @@ class Orchestrator:
             desk.append(ROSTER, AgentJoined(agent=wish.agent, role=wish.role, capacity=wish.capacity))
         self.floor.enter(wish.agent, wish.role)
         runs = [run for run, agent in self.floor.agent_of.items() if agent == wish.agent]
-        open_work = [pipeline.work_for(self, desk, self.floor.task_of[run]) for run in runs]
+        open_work = [pipeline.work_for(self.floor, desk, self.floor.task_of[run]) for run in runs]
         desk.answer(agent=wish.agent, runs=[msgspec.to_builtins(work) for work in open_work])
-        pipeline.staff(self, desk, wish.role)
+        pipeline.staff(self.floor, desk, wish.role)

@@ -4,15 +4,17 @@ All of it follows from the tasks that hold a slot; it is derived anew at every s
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from actors.orchestrator.roster import Member
+from actors.orchestrator.workflow import Workflow
 
 
 class Floor:
     """Kept beside the folds, because asking every task each time would make an assignment cost what a scan costs."""
 
-    def __init__(self, lease_s: float) -> None:
+    def __init__(self, workflows: Mapping[str, Workflow], lease_s: float) -> None:
+        self.workflows = workflows
         self.lease_s = lease_s
         self.load: dict[str, int] = {}
         self.deadlines: dict[str, float] = {}
