@@ -10,7 +10,6 @@ import contextlib
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -55,38 +54,27 @@ def may_be_answered(reply: bytes) -> bool:
     return reply[:1] == b"_"
 
 
-class CommandDesk:
-    """Takes one actor's commands in and gives the answers out."""
+class Callers:
+    """Who waits for an answer, and what was answered lately. It outlives an actor that is started again."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        actor: str,
-        sink: Callable[[list[Letter], int], None],
-        repeat: Callable[[Letter], None],
-    ) -> None:
-        self._connection, self._repeat = connection, repeat
-        self._patterns = [f"cmd.{actor}.>"] + (["guardian.>"] if actor == "guardian" else [])
-        self.queue = WorkQueue(connection, COMMANDS, actor, self._patterns, sink)
+    def __init__(self, connection: Connection, actor: str) -> None:
+        self.connection = connection
+        self.patterns = [f"cmd.{actor}.>"] + (["guardian.>"] if actor == "guardian" else [])
+        self.repeat: Callable[[Letter], None] | None = None
+        """How the actor is asked again; nothing while there is none."""
         self._callers: dict[_Key, deque[bytes]] = {}
         self._answered: OrderedDict[str, bytes] = OrderedDict()
-        self._subscriptions: list[Any] = []
         self._waited: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
-        self._sweep: asyncio.TimerHandle | None = None
+        self._open = False
 
     async def open(self) -> None:
-        self._sweep = self._loop.call_later(FORGET_S, self._forget)
-        for pattern in self._patterns:
-            self._subscriptions.append(await self._connection.subscribe(pattern, self._heard))
-        await self.queue.open()
-
-    async def close(self) -> None:
-        if self._sweep is not None:
-            self._sweep.cancel()
-        for subscription in self._subscriptions:
-            await self._connection.unsubscribe(subscription)
-        await self.queue.close()
+        """Listen from now on, for as long as the connection lasts."""
+        if not self._open:
+            self._open = True
+            self._loop.call_later(FORGET_S, self._forget)
+            for pattern in self.patterns:
+                await self.connection.subscribe(pattern, self._heard)
 
     def answer(self, letter: Letter, answer: bytes) -> None:
         """Tell the caller, if there is one."""
@@ -106,7 +94,7 @@ class CommandDesk:
         if not callers:
             del self._callers[key]
         with contextlib.suppress(Unavailable):  # then the caller's request has failed too, and a repeat gets this
-            self._connection.publish(reply, answer)
+            self.connection.publish(reply, answer)
         return True
 
     def _heard(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
@@ -115,11 +103,11 @@ class CommandDesk:
         try:
             refuse_headers(block)
         except Invalid as error:
-            self._connection.publish(reply, msgspec.json.encode(error.answer()))
+            self.connection.publish(reply, msgspec.json.encode(error.answer()))
             return
         id = header(block, b"Nats-Msg-Id")
         if id in self._answered:
-            self._connection.publish(reply, self._answered[id])
+            self.connection.publish(reply, self._answered[id])
             return
         key = (subject.decode(errors="replace"), body, id)
         self._callers.setdefault(key, deque()).append(reply)
@@ -128,8 +116,12 @@ class CommandDesk:
 
     def _still_there(self, key: _Key, reply: bytes, block: bytes | None) -> None:
         """The stream drops a repeated id, so no stored twin comes: ask the actor, who remembers what it did."""
-        if reply in self._callers.get(key, ()):
-            self._repeat(Letter(key[0], 0, key[1], block, b""))
+        if reply not in self._callers.get(key, ()):
+            return
+        if self.repeat is None:
+            self._loop.call_later(REPEAT_S, self._still_there, key, reply, block)
+        else:
+            self.repeat(Letter(key[0], 0, key[1], block, b""))
 
     def _forget(self) -> None:
         """Let go of callers that were here at the last sweep too: the stream has refused their messages."""
@@ -140,7 +132,30 @@ class CommandDesk:
             else:
                 del self._callers[key]
         self._waited = {reply for callers in self._callers.values() for reply in callers}
-        self._sweep = self._loop.call_later(FORGET_S, self._forget)
+        self._loop.call_later(FORGET_S, self._forget)
+
+
+class CommandDesk:
+    """Takes one actor's commands in and gives the answers out."""
+
+    def __init__(
+        self, callers: Callers, actor: str, sink: Callable[[list[Letter], int], None], repeat: Callable[[Letter], None]
+    ) -> None:
+        self._callers, self._repeat = callers, repeat
+        self.queue = WorkQueue(callers.connection, COMMANDS, actor, callers.patterns, sink)
+
+    async def open(self) -> None:
+        self._callers.repeat = self._repeat
+        await self._callers.open()
+        await self.queue.open()
+
+    async def close(self) -> None:
+        self._callers.repeat = None
+        await self.queue.close()
+
+    def answer(self, letter: Letter, answer: bytes) -> None:
+        """Tell the caller, if there is one."""
+        self._callers.answer(letter, answer)
 
 
 def _key(letter: Letter) -> _Key:
