@@ -96,9 +96,9 @@ def body(dice: random.Random) -> bytes:
             right = nearly_right(dice)
             return right[: dice.randrange(len(right))]
         case chance if chance < 90:
-            right = bytearray(nearly_right(dice))
-            right[dice.randrange(len(right))] = dice.randrange(256)
-            return bytes(right)
+            wrong = bytearray(nearly_right(dice))
+            wrong[dice.randrange(len(wrong))] = dice.randrange(256)
+            return bytes(wrong)
         case chance if chance < 98:
             return dice.choice((b"", b"null", b"[]", b"{}", b'"x"', b"NaN", b"1" * 400, b"1" * 5000, b"\xef\xbb\xbf{}"))
         case _:

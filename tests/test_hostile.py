@@ -189,7 +189,7 @@ class _FragileApp(App):
     def _fragile(self, decider: Decider) -> Decider:
         if not isinstance(decider, Orchestrator):
             return decider
-        return _Fragile(decider.workflows, decider.floor.lease_s, decider.limit)
+        return _Fragile(decider.floor.workflows, decider.floor.lease_s, decider.limit)
 
 
 @pytest.mark.parametrize("id", ["", "named", "n" * 200], ids=["no-id", "an-id", "the-longest-id"])
