@@ -79,7 +79,7 @@ class Siege:
 
 
 def reached_the_actor(each: Attack) -> bool:
-    """Whether it certainly reached the actor; a strange header, or a byte that the server loses, may have stopped it."""
+    """A strange header, or a byte that the server loses, may have stopped it."""
     return (
         each.block is None
         and b"\x7f" not in each.subject
