@@ -262,8 +262,9 @@ class JetStreamLog:
             if ack.error is None:
                 self._places[draft.subject] = ack.seq
                 return ack.seq
-            if ack.error.err_code and ack.error.err_code not in _MAYBE_OURS:
-                raise Unavailable(f"the log refused an append ({ack.error.err_code}): {ack.error.description}")
+            code = ack.error.err_code
+            if code and code not in _MAYBE_OURS:
+                raise Unavailable(f"the log refused an append ({code}): {ack.error.description}")
             newer = await self._newer(draft)
             for record in newer:
                 if draft.id.encode() in record.body[:64]:
