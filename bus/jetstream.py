@@ -235,12 +235,14 @@ class JetStreamLog:
 
     async def _placed_all(self, under_way: list[tuple[Draft, asyncio.Future[Reply] | None]]) -> list[int | WitanError]:
         outcomes: list[int | WitanError] = []
+        clock = self._limited([future for _, future in under_way if future])
         for draft, future in under_way:
             try:
                 outcomes.append(await self._placed(draft, future))
             except WitanError as error:
                 self._places.pop(draft.subject, None)  # nothing may be chained to a commit that is perhaps not there
                 outcomes.append(error)
+        clock.cancel()
         return outcomes
 
     async def _placed(self, draft: Draft, future: asyncio.Future[Reply] | None) -> int:
