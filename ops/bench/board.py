@@ -12,7 +12,7 @@ from ops.bench.rows import Row, at_most
 from projections.rebuild import rebuild
 
 EVENTS = 1_000_000
-QUESTIONS = 1_500
+QUESTIONS = 900
 PINGS = 2_000
 GOAL_MS = 50.0
 CAUGHT_UP_S = 300.0

@@ -40,6 +40,9 @@ def rows(lab: Lab) -> Iterator[Row]:
         if lab.json_lines:
             print(json.dumps(ours._asdict()), flush=True)
         yield from _rows(ours, bare)
+    alone = run(lab.fresh("pipelines-alone"), at_once, lab.scaled(count // 2, 2 * at_once), projections=False)
+    name = f"pipelines_{at_once}_without_tables_steps_per_s"
+    yield Row(name, alone.steps_per_s, "steps/s", ours.steps_per_s, "the same with the projector running beside them")
 
 
 def _rows(ours: Figures, bare: dict[str, float]) -> Iterator[Row]:
@@ -70,7 +73,7 @@ def _peers(at_once: int) -> dict[str, float]:
     }
 
 
-def run(folder: Path, at_once: int, count: int) -> Figures:
+def run(folder: Path, at_once: int, count: int, projections: bool = True) -> Figures:
     """So many pipelines in all, so many of them at once."""
     settings = Settings(
         state_dir=folder,
@@ -79,7 +82,7 @@ def run(folder: Path, at_once: int, count: int) -> Figures:
         agents=dict.fromkeys(PHASES.values(), at_once),
         log_level="error",
     )
-    app = App(settings).open()
+    app = App(settings, projections=projections).open()
     try:
         return app.bridge.run(_Drive(app, at_once, count).measure(), timeout_s=300)
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 _HEAD = ("figure", "measured", "unit", "goal", "", "baseline", "ratio", "baseline is")
-_LINE = "{:<34} {:>12}  {:<10} {:>11} {:<6} {:>12} {:>8}  {}"
+_LINE = "{:<42} {:>12}  {:<10} {:>11} {:<6} {:>12} {:>8}  {}"
 
 
 class Row(NamedTuple):
