@@ -16,6 +16,7 @@ from actors.desk import Decider, Desk, Hold, Message
 from actors.folds import FOLDS
 from actors.outbox import Outbox, Parcel, Settled, Wires
 from bus.commands import Callers, CommandDesk, command_id, refuse_headers
+from bus.connection import header
 from bus.envelope import Record
 from bus.errors import Invalid, WitanError
 from bus.follow import Letter, WorkQueue
@@ -227,15 +228,15 @@ class Shell(pykka.ThreadingActor):
     def _take_commands(self, batch: list[Letter]) -> None:
         assert self.commands is not None
         for letter in batch:
-            id = command_id(letter)
             try:
                 refuse_headers(letter.headers)
                 command = read_command(*command_of(letter.subject), letter.body)
             except Invalid as error:
                 self._refuse(letter, error, b"+TERM " + str(error)[:200].encode("ascii", "replace"))
                 continue
-            fresh = letter.seq > self._heads[1]
-            message = Message(command.id or id, command, letter.subject, now_s=self._now, fresh=fresh)
+            named = command.id or header(letter.headers, b"Nats-Msg-Id")
+            fresh = not named and letter.seq > self._heads[1]  # what has a name may have been said before
+            message = Message(named or command_id(letter), command, letter.subject, now_s=self._now, fresh=fresh)
             self._decide(message, Settled(self.commands.queue, letter, b"+ACK", self.commands), 0)
             if len(self._drafts) >= 500:
                 self._post()
