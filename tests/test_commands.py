@@ -121,6 +121,20 @@ def test_what_is_said_twice_is_done_once_and_answered_the_same(tmp_path: Path) -
         assert sorted(submitted(app)) == ["one", "two"]
 
 
+def test_a_repeat_after_the_work_is_done_is_known_too(tmp_path: Path) -> None:
+    with an_app(tmp_path) as app:
+
+        async def story(client: Client) -> None:
+            first = await ask(client, SUBMIT, {"task": "one", "id": "once"})
+            subject = f"evt.task.{first['task_id']}"
+            await until(lambda: any(isinstance(event, TaskCompleted) for _, event in events(app, subject)))
+            again = await ask(client, SUBMIT, {"task": "one", "id": "once"})
+            assert (again["ok"], again["task_id"]) == (True, first["task_id"])
+
+        in_public(app, story)
+        assert submitted(app) == ["one"] and restarts(app) == 0
+
+
 def test_five_hundred_at_once_are_all_answered_and_none_is_executed_twice(tmp_path: Path) -> None:
     with an_app(tmp_path) as app:
 
