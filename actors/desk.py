@@ -4,7 +4,7 @@ Deciders read from the desk and write to the desk, and touch nothing else. So th
 in a test and in a simulation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -81,10 +81,10 @@ class Outcome(NamedTuple):
 
 
 class _Entity:
-    __slots__ = ("causes", "expect", "prev", "state", "v")
+    __slots__ = ("causes", "evolve", "expect", "prev", "state", "v")
 
-    def __init__(self, state: Any) -> None:
-        self.state, self.v, self.prev = state, 0, ""
+    def __init__(self, fold: Fold) -> None:
+        self.state, self.evolve, self.v, self.prev = fold.initial(), fold.evolve, 0, ""
         self.expect: int | None = 0
         self.causes: dict[str, None] = {}
 
@@ -108,6 +108,11 @@ class Decider(Protocol):
     @property
     def watches(self) -> Sequence[str]:
         """Those of them whose state it needs though others write them."""
+        ...
+
+    @property
+    def ignores(self) -> Sequence[type]:
+        """Events among those that mean nothing to it."""
         ...
 
     @property
@@ -150,6 +155,7 @@ class Desk:
         self._timers: list[Timer] = []
         self._sendings: list[Sending] = []
         self._answer: dict[str, object] = {}
+        self._looked_up: list[str] = []
 
     def state(self, subject: str, opens: bool = False) -> Any:
         """What an entity has come to. `opens`: this message is the one that makes it."""
@@ -158,7 +164,7 @@ class Desk:
     def peek(self, subject: str) -> Any:
         """What somebody else's entity is right now, read from the log each time."""
         fold = self._fold_of(subject)
-        entity = _Entity(fold.initial())
+        entity = _Entity(fold)
         self._load(subject, entity, fold)
         return entity.state
 
@@ -173,9 +179,10 @@ class Desk:
     def append(self, subject: str, *events: Any, flow: str = "") -> None:
         """Let these events happen to an entity. `flow` is the task that they belong to, if the message does not say."""
         entity = self._entity(subject)
-        evolve = self._fold_of(subject).evolve
+        evolve, state = entity.evolve, entity.state
         for event in events:
-            entity.state = evolve(entity.state, event)
+            state = evolve(state, event)
+        entity.state = state
         self._events.setdefault(subject, []).extend(events)
         if flow:
             self._flows[subject] = flow
@@ -207,11 +214,23 @@ class Desk:
             if self._events:
                 raise RuntimeError("a decider said no after it had said yes") from error
             raise
+        finally:
+            if self._looked_up:
+                self._let_go()
         drafts = [self._draft(subject, self._events[subject], after) for subject in self._in_order()]
         return Outcome(drafts, self._blobs, self._timers, self._sendings, self._answer)
 
-    def _in_order(self) -> list[str]:
+    def _let_go(self) -> None:
+        """Forget what was only looked up and is not there or has ended: anybody can name any id."""
+        for subject in self._looked_up:
+            entity = self._entities[subject]
+            if subject not in self._events and (entity.v == 0 or getattr(entity.state, "closed", False)):
+                del self._entities[subject]
+
+    def _in_order(self) -> Iterable[str]:
         """As the decider wrote them: a crash may cut behind any of them. Only who is told to work comes last."""
+        if len(self._events) < 2:
+            return self._events
         first = [subject for subject in self._events if not subject.startswith("evt.agent.")]
         return first if len(first) == len(self._events) else first + [s for s in self._events if s not in first]
 
@@ -243,10 +262,11 @@ class Desk:
         entity = self._entities.get(subject)
         if entity is None:
             fold = self._fold_of(subject)
-            entity = _Entity(fold.initial())
+            entity = _Entity(fold)
             if not (opens and self.message.fresh):
                 self._load(subject, entity, fold)
             self._entities[subject] = entity
+            self._looked_up.append(subject)
         return entity
 
     def _fold_of(self, subject: str) -> Fold:

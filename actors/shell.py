@@ -28,6 +28,8 @@ from bus.messages.kinds import read_command, read_commit
 from bus.messages.timers import AnyDue
 from bus.subjects import COMMANDS, TIMERS, command_of
 
+PARCEL = 500
+"""So many commits are sent off while the rest of the turn is still being decided."""
 STRIKES = 3
 """A message that brings its actor down so often is buried."""
 _dues = msgspec.json.Decoder(AnyDue)
@@ -210,17 +212,19 @@ class Shell(pykka.ThreadingActor):
             self._told.warning("unreadable heartbeat", subject=subject.decode(errors="replace"))
 
     def _take_records(self, batch: list[Record]) -> None:
-        watches = self.decider.watches
+        watches, ignores = self.decider.watches, self.decider.ignores
         for record in batch:
             if record.subject in watches:
                 self.desk.observe(record)
             commit = read_commit(record)
             fresh = record.seq > self._heads[0]
             for place, event in enumerate(commit.events):
+                if type(event) in ignores:
+                    continue
                 id = commit.id
                 message = Message(id, event, record.subject, commit.flow, self._now, fresh)
                 self._decide(message, None, record.seq, f"{id}/{place}")
-            if len(self._drafts) >= 500:
+            if len(self._drafts) >= PARCEL:
                 self._post()
         self._place = max(self._place, batch[-1].seq)
         self._records += len(batch)
@@ -238,7 +242,7 @@ class Shell(pykka.ThreadingActor):
             fresh = not named and letter.seq > self._heads[1]  # what has a name may have been said before
             message = Message(named or command_id(letter), command, letter.subject, now_s=self._now, fresh=fresh)
             self._decide(message, Settled(self.commands.queue, letter, b"+ACK", self.commands), 0)
-            if len(self._drafts) >= 500:
+            if len(self._drafts) >= PARCEL:
                 self._post()
 
     def _take_fired(self, batch: list[Letter]) -> None:

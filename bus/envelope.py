@@ -1,7 +1,7 @@
 """A commit: what one decision did to one entity, one message on the log, chained to the one before it."""
 
 import hashlib
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -58,7 +58,7 @@ def encode(commit: Commit[Any]) -> bytes:
 
 def link(subject: str, body: bytes) -> str:
     """What the entity's next commit carries as `prev`; it covers the subject, so commits cannot trade places."""
-    return urlsafe_b64encode(hashlib.sha256(subject.encode() + b"\n" + body).digest()[:24]).decode()
+    return b2a_base64(hashlib.sha256(b"%b\n%b" % (subject.encode(), body)).digest()[:24], newline=False).decode()
 
 
 _envelope = msgspec.json.Decoder(Commit[msgspec.Raw])

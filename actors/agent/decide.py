@@ -19,6 +19,8 @@ GUARDIAN = "evt.guardian.main"
 class Agents:
     """The agents that one actor hosts. `active` is what they work on now: it follows from their runs."""
 
+    ignores: Sequence[type] = ()
+
     def __init__(self, name: str, roles: dict[str, str], capacity: int, script: Script) -> None:
         self.name, self.roles, self.capacity, self.script = name, roles, capacity, script
         self.active: dict[str, WorkAssigned] = {}

@@ -23,6 +23,7 @@ class Guardian:
     name = "guardian"
     follows: Sequence[str] = ()
     watches: Sequence[str] = ()
+    ignores: Sequence[type] = ()
     woken_as: Sequence[str] = ("guardian",)
 
     def __init__(self, answer_s: float) -> None:

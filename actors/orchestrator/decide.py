@@ -30,6 +30,7 @@ class Orchestrator:
     name = "orchestrator"
     follows: Sequence[str] = ("evt.run.*.*", "evt.guardian.*")
     watches: Sequence[str] = ()
+    ignores: Sequence[type] = (run.RunStarted,)
     woken_as: Sequence[str] = ("orchestrator",)
 
     def __init__(self, workflows: dict[str, Workflow], lease_s: float, limit: int) -> None:
@@ -69,7 +70,7 @@ class Orchestrator:
         match body:
             case run.RunFinished() | run.RunFailed() | run.RunStopped():
                 pipeline.run_ended(self.floor, desk, message, body)
-            case run.RunStarted() | Answer():
+            case Answer():
                 pass
             case Alive():
                 self.floor.alive(body.agent, body.runs, message.now_s)
