@@ -138,6 +138,11 @@ class Decider(Protocol):
         """Who is at work, for the heartbeat."""
         ...
 
+    @property
+    def beat_s(self) -> float:
+        """How long one heartbeat is good for."""
+        ...
+
 
 class Desk:
     """The entities of one actor."""

@@ -338,9 +338,7 @@ class Shell(pykka.ThreadingActor):
         for agent, body in beats:
             if self.wires.connection.connected:
                 self.wires.connection.publish(f"live.heartbeat.{agent}".encode(), body)
-        self.wires.bridge.loop.call_later(self.beat_s, self._tell_beat)
-
-    beat_s = 5.0
+        self.wires.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
 
     def _tell_beat(self) -> None:
         if self.actor_ref.is_alive():

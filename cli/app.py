@@ -100,10 +100,18 @@ class App:
             self.server = Server(self.settings.state_dir / "nats")
             await self.server.start()
         self.connection = await connect(self.url, "witan")
+        await self._refuse_unless_alone()
         await topology.ensure(self.connection)
         self.log = JetStreamLog(self.connection)
         self.blobs = Blobs(self.connection)
         await answer_strangers(self.connection)
+
+    async def _refuse_unless_alone(self) -> None:
+        """Two orchestrators on one log would take each other's commands; the log's guards would stop both."""
+        reply = await self.connection.request("$SRV.PING.witan", timeout_s=2)
+        if reply.status != "503":
+            where = self.public_url
+            raise Refused(f"another Witan works on {where} already", "Talk to it with --nats, or use another server.")
 
     async def _disconnect(self) -> None:
         for connection in (self._teller, getattr(self, "connection", None)):

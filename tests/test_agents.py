@@ -1,5 +1,6 @@
 """What an agent does with its work, as sentences about events."""
 
+import msgspec
 import pytest
 
 from actors.agent.decide import GUARDIAN, Agents
@@ -51,6 +52,14 @@ def test_a_slow_reply_is_waited_for_with_a_durable_timer() -> None:
     assert (timer.at_s, timer.body) == (NOW + 3, StepDue(agent="coder-01", run="t1-1"))
 
 
+def test_three_heartbeats_fit_into_the_shortest_lease() -> None:
+    agents = Agents("coder-01", {"coder-01": "coder"}, 4, Script("s", "", []))
+    agents.active["t1-1"] = msgspec.structs.replace(work(), lease_s=6)
+    agents.agent_of["t1-1"] = "coder-01"
+    assert agents.beat_s == 2
+    assert [(alive.agent, alive.runs) for alive in agents.beats()] == [("coder-01", ["t1-1"])]
+
+
 def test_work_that_is_told_twice_is_started_once() -> None:
     story(delay_s=3).given(RUN, STARTED).when(work(), QUEUE).then_nothing()
     story().given(RUN, STARTED, RunFinished()).when(work(), QUEUE).then_nothing()
@@ -97,7 +106,5 @@ def test_a_mistake_in_a_script_is_named_with_its_path(tmp_path: object) -> None:
 
 
 def _plain(work: WorkAssigned) -> dict[str, object]:
-    import msgspec
-
     plain: dict[str, object] = msgspec.to_builtins(work)
     return plain

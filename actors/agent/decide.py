@@ -76,6 +76,11 @@ class Agents:
             working.setdefault(agent, []).append(run)
         return [Alive(agent, runs) for agent, runs in working.items()]
 
+    @property
+    def beat_s(self) -> float:
+        """Three heartbeats fit into the shortest lease: one may be lost."""
+        return min((work.lease_s for work in list(self.active.values())), default=60.0) / 3
+
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """Behind what every agent with something in its queue has dealt with; idle ones do not hold the others back."""
         places = [head]

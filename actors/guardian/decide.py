@@ -24,6 +24,7 @@ class Guardian:
     follows: Sequence[str] = ()
     watches: Sequence[str] = ()
     ignores: Sequence[type] = ()
+    beat_s = 0.0
     woken_as: Sequence[str] = ("guardian",)
 
     def __init__(self, answer_s: float) -> None:

@@ -31,6 +31,7 @@ class Orchestrator:
     follows: Sequence[str] = ("evt.run.*.*", "evt.guardian.*")
     watches: Sequence[str] = ()
     ignores: Sequence[type] = (run.RunStarted,)
+    beat_s = 0.0
     woken_as: Sequence[str] = ("orchestrator",)
 
     def __init__(self, workflows: dict[str, Workflow], lease_s: float, limit: int) -> None:
