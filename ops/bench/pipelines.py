@@ -15,7 +15,7 @@ from ops.bench.ground import BENCH, Ground, Lab, ground, taken
 from ops.bench.rows import Row, at_most, percentile
 from ops.bench.story import PHASES
 
-COUNTS = {1: 500, 10: 2_000, 100: 6_000}
+COUNTS = {1: 400, 10: 1_500, 100: 5_000}
 """So many at once: so many in all."""
 BARE_STEPS = 10_000
 GOALS_PER_S = {10: 1_800, 100: 5_000}
@@ -40,7 +40,7 @@ def rows(lab: Lab) -> Iterator[Row]:
         if lab.json_lines:
             print(json.dumps(ours._asdict()), flush=True)
         yield from _rows(ours, bare)
-    alone = run(lab.fresh("pipelines-alone"), at_once, lab.scaled(count // 2, 2 * at_once), projections=False)
+    alone = run(lab.fresh("pipelines-alone"), at_once, lab.scaled(count // 3, 2 * at_once), projections=False)
     name = f"pipelines_{at_once}_without_tables_steps_per_s"
     yield Row(name, alone.steps_per_s, "steps/s", ours.steps_per_s, "the same with the projector running beside them")
 
