@@ -19,8 +19,8 @@ from bus.follow import Letter, WorkQueue
 from bus.messages.kinds import COMMANDS_OF
 from bus.subjects import COMMANDS, command_of, token
 
-LATE_S = 0.02
-"""How long an answer waits for a caller whose message is behind the stored one."""
+LATE_S = 0.25
+"""How long an answer waits for a caller whose message is behind the stored one: a busy server takes its time."""
 REPEAT_S = 0.5
 """After this long a request whose stored twin never came is taken for a repeat that the stream has dropped."""
 REMEMBERED = 4096
@@ -54,6 +54,17 @@ def may_be_answered(reply: bytes) -> bool:
     return reply[:1] == b"_"
 
 
+def _refusal(subject: bytes, block: bytes | None) -> Invalid | None:
+    """What can be said without the actor."""
+    try:
+        refuse_headers(block)
+        if b"\x7f" in subject:  # nats-server 2.15 uses this byte in its index: such a message may never come out
+            command_of(subject.decode(errors="replace"))
+    except Invalid as error:
+        return error
+    return None
+
+
 class Callers:
     """Who waits for an answer, and what was answered lately. It outlives an actor that is started again."""
 
@@ -77,9 +88,11 @@ class Callers:
                 await self.connection.subscribe(pattern, self._heard)
 
     def answer(self, letter: Letter, answer: bytes) -> None:
-        """Tell the caller, if there is one."""
+        """Tell the caller, if there is one. One whose message was refused on sight is not waiting any more."""
+        if _refusal(letter.subject.encode(), letter.headers):
+            return
         key = _key(letter)
-        if 0 < len(key[2]) <= ID_MAX:
+        if key[2]:
             self._answered[key[2]] = answer
             while len(self._answered) > REMEMBERED:
                 self._answered.popitem(last=False)
@@ -100,12 +113,9 @@ class Callers:
     def _heard(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
         if not may_be_answered(reply):
             return
-        try:
-            refuse_headers(block)
-            if b"\x7f" in subject:  # nats-server 2.15 uses this byte in its index: such a message may never come out
-                command_of(subject.decode(errors="replace"))
-        except Invalid as error:
-            self.connection.publish(reply, msgspec.json.encode(error.answer()))
+        refusal = _refusal(subject, block)
+        if refusal:
+            self.connection.publish(reply, msgspec.json.encode(refusal.answer()))
             return
         id = header(block, b"Nats-Msg-Id")
         if id in self._answered:
