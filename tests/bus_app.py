@@ -33,7 +33,7 @@ def in_public(app: App, story: Callable[[Client], Awaitable[None]]) -> None:
     async def telling() -> None:
         client = await nats.connect(app.public_url, error_cb=_quiet, max_reconnect_attempts=-1)
         try:
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(1500):
                 await story(client)
         finally:
             await client.close()

@@ -106,7 +106,8 @@ async def work_goes_on(app: App, client: Client) -> None:
     await until(lambda: any(isinstance(event, TaskCompleted) for _, event in events(app, subject)))
 
 
-def test_hostile_requests_are_refused_and_the_system_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [HOSTILE, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_hostile_requests_are_refused_and_the_system_goes_on(count: int, tmp_path: Path) -> None:
     with an_app(tmp_path) as app:
 
         async def story(client: Client) -> None:
@@ -114,9 +115,9 @@ def test_hostile_requests_are_refused_and_the_system_goes_on(tmp_path: Path) -> 
             siege = Siege(app.public_url)
             await siege.mouth.open()
             half = 0
-            for start in range(0, HOSTILE, CROWD):
+            for start in range(0, count, CROWD):
                 await siege.crowd([attack(dice) for _ in range(CROWD)], start)
-                if start <= HOSTILE // 2:
+                if start <= count // 2:
                     half = resident_bytes()
             assert resident_bytes() - half < GROWTH_MAX_BYTES
             assert restarts(app) == 0
