@@ -12,8 +12,9 @@ import msgspec
 
 from bus.blobs import sha256
 from bus.envelope import Commit, Draft, Record, encode, link
-from bus.errors import WitanError
+from bus.errors import Invalid, WitanError
 from bus.ids import derived_id, fresh_id
+from bus.log import Loaded
 from bus.messages.agent import Alive
 from bus.messages.kinds import read_commit
 from bus.timers import Timer
@@ -34,6 +35,8 @@ class Source(Protocol):
     """Where a desk reads entities from."""
 
     def read(self, subject: str, after: int = 0) -> list[Record]: ...
+
+    def load(self, subject: str) -> Loaded: ...
 
     def last(self, subject: str) -> Record | None: ...
 
@@ -222,7 +225,7 @@ class Desk:
         finally:
             if self._looked_up:
                 self._let_go()
-        drafts = [self._draft(subject, self._events[subject], after) for subject in self._in_order()]
+        drafts = [draft for subject in self._in_order() for draft in self._drafts(subject, after)]
         return Outcome(drafts, self._blobs, self._timers, self._sendings, self._answer)
 
     def _let_go(self) -> None:
@@ -247,21 +250,32 @@ class Desk:
             self._entities.pop(record.subject, None)
             self._entity(record.subject)
         elif commit.v == entity.v + 1:
-            self._fold(entity, record, commit, self._fold_of(record.subject))
+            self._fold(entity, commit, self._fold_of(record.subject))
 
-    def _draft(self, subject: str, events: list[Any], after: int) -> Draft:
+    def _drafts(self, subject: str, after: int) -> list[Draft]:
+        """One commit for the entity; more only when its events do not fit into one."""
         entity, message = self._entities[subject], self.message
-        entity.v += 1
-        id = fresh_id()
         flow = subject[9:] if subject[:9] == "evt.task." else self._flows.get(subject, message.flow)
         at = _iso(message.now_s)
-        body = encode(Commit(id, at, self.by, message.id, flow, entity.v, entity.prev, events, after))
-        draft = Draft(subject, body, id, entity.expect)
-        entity.prev, entity.expect = link(subject, body), None
+        drafts: list[Draft] = []
+        left = [self._events[subject]]
+        while left:
+            events = left.pop()
+            id = fresh_id()
+            commit = Commit(id, at, self.by, message.id, flow, entity.v + 1, entity.prev, events, after)
+            try:
+                body = encode(commit)
+            except Invalid:
+                if len(events) == 1:
+                    raise
+                left += [events[len(events) // 2 :], events[: len(events) // 2]]
+                continue
+            drafts.append(Draft(subject, body, id, entity.expect))
+            entity.v, entity.prev, entity.expect = entity.v + 1, link(subject, body), None
         entity.remember(message.id)
         if getattr(entity.state, "closed", False):
             del self._entities[subject]
-        return draft
+        return drafts
 
     def _entity(self, subject: str, opens: bool = False) -> _Entity:
         entity = self._entities.get(subject)
@@ -281,18 +295,19 @@ class Desk:
     def _load(self, subject: str, entity: _Entity, fold: Fold) -> None:
         if fold.newest_only:
             newest = self._source.last(subject)
-            records = [newest] if newest else []
+            loaded = Loaded([newest.body], newest.seq) if newest else Loaded([], 0)
         else:
-            records = self._source.read(subject)
-        for record in records:
-            self._fold(entity, record, read_commit(record), fold)
+            loaded = self._source.load(subject)
+        for body in loaded.bodies:
+            self._fold(entity, read_commit(Record(subject, loaded.seq, body)), fold)
+        if loaded.bodies:
+            entity.expect, entity.prev = loaded.seq, link(subject, loaded.bodies[-1])
 
-    def _fold(self, entity: _Entity, record: Record, commit: Commit[Any], fold: Fold) -> None:
+    def _fold(self, entity: _Entity, commit: Commit[Any], fold: Fold) -> None:
         if not fold.newest_only:
             for event in commit.events:
                 entity.state = fold.evolve(entity.state, event)
-        entity.v, entity.expect = commit.v, record.seq
-        entity.prev = link(record.subject, record.body)
+        entity.v = commit.v
         entity.remember(commit.cause)
 
 

@@ -22,6 +22,7 @@ from bus.errors import Invalid, WitanError
 from bus.follow import Letter, WorkQueue
 from bus.ids import fresh_id
 from bus.jetstream import JetStreamLog
+from bus.log import Loaded
 from bus.messages.agent import Alive
 from bus.messages.guardian import BuryLetter
 from bus.messages.kinds import read_command, read_commit
@@ -80,6 +81,9 @@ class _Reader:
 
     def read(self, subject: str, after: int = 0) -> list[Record]:
         return self._wires.bridge.run(self._wires.log.read(subject, after))
+
+    def load(self, subject: str) -> Loaded:
+        return self._wires.bridge.run(self._wires.log.load(subject))
 
     def last(self, subject: str) -> Record | None:
         return self._wires.bridge.run(self._wires.log.last(subject))

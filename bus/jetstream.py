@@ -5,7 +5,7 @@ import json
 import secrets
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,7 @@ from bus.connection import Connection, Reply, header
 from bus.envelope import Draft, Record
 from bus.errors import Conflict, Unavailable, WitanError
 from bus.follow import JetStreamFollower
-from bus.log import Sink
+from bus.log import Loaded, Sink
 
 BATCH_FROM = 12
 """From this many waiting commits one atomic batch (2 ms) is cheaper than singles (0.15 ms each) under `always`."""
@@ -22,6 +22,7 @@ ROUNDS_MAX = 6
 BATCH_MAX = 1000
 GROUPS_MAX = 2
 """So many groups are at the server at once: while it writes one, the next is on its way."""
+READ_MAX = 1000
 REMEMBERED = 100_000
 ANSWER_S = 10.0
 
@@ -57,6 +58,7 @@ class JetStreamLog:
     def __init__(self, connection: Connection, stream: str = "EVENTS", replicas: int = 1) -> None:
         self.connection = connection
         self.stream = stream
+        self._direct_get = f"$JS.API.DIRECT.GET.{stream}".encode()
         self._batch_from = BATCH_FROM if replicas == 1 else 2
         self._places: dict[str, int] = {}
         self._waiting: deque[_Wish] = deque()
@@ -83,34 +85,49 @@ class JetStreamLog:
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:
         records: list[Record] = []
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        while True:
+            wish = {"seq": after + 1, "next_by_subj": subject, "batch": READ_MAX}
+            found, last = await self._direct(wish)
+            records += [Record(subject, int(header(block, b"Nats-Sequence")), body) for block, body in found]
+            if len(found) < READ_MAX:
+                return records
+            after = last
+
+    async def load(self, subject: str) -> Loaded:
+        """Without headers: they cost the server and us as much as the bodies."""
+        bodies: list[bytes] = []
+        seq = 0
+        while True:
+            found, last = await self._direct(
+                {"seq": seq + 1, "next_by_subj": subject, "batch": READ_MAX, "no_hdr": True}
+            )
+            bodies += [body for _, body in found]
+            seq = last or seq
+            if len(found) < READ_MAX:
+                return Loaded(bodies, seq)
+
+    async def _direct(self, wish: dict[str, object]) -> tuple[list[tuple[bytes | None, bytes]], int]:
+        """One request, many messages, and the place of the last of them; 0 if there are none."""
+        found: list[tuple[bytes | None, bytes]] = []
+        ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def receive(_: bytes, __: bytes, block: bytes | None, body: bytes) -> None:
-            if block is not None and block[8:9] == b" ":
-                if not answered.done():
-                    answered.set_result(None)
-            else:
-                records.append(Record(subject, int(header(block, b"Nats-Sequence")), body))
+            if block is None or block[8:9] != b" ":
+                found.append((block, body))
+            elif not ended.done():
+                ended.set_result(block)
 
-        batch = 1000
         inbox = self.connection.inbox(receive)
+        clock = self._limited([ended])
         try:
-            while True:
-                found = len(records)
-                start = records[-1].seq if records else after
-                wish = {"seq": start + 1, "next_by_subj": subject, "batch": batch}
-                self.connection.publish(
-                    b"$JS.API.DIRECT.GET.%b" % self.stream.encode(), json.dumps(wish).encode(), inbox
-                )
-                async with asyncio.timeout(ANSWER_S):
-                    await answered
-                if len(records) - found < batch:
-                    return records
-                answered = asyncio.get_running_loop().create_future()
-        except TimeoutError:
-            raise Unavailable(f"the log did not answer for {subject}") from None
+            self.connection.publish(self._direct_get, json.dumps(wish).encode(), inbox)
+            end = await ended
         finally:
+            clock.cancel()
             self.connection.drop_inbox(inbox)
+        if end[9:12] not in (b"204", b"404"):
+            raise Unavailable(f"the log answered {end[9:40].decode(errors='replace').strip()}", "Run `witan doctor`.")
+        return found, int(header(end, b"Nats-Last-Sequence") or 0)
 
     async def last(self, pattern: str) -> Record | None:
         wish = json.dumps({"last_by_subj": pattern}).encode()
@@ -293,7 +310,7 @@ class JetStreamLog:
             return _Ack(error=_AckError(description=f"status {reply.status}"))
         return _ack(reply.body)
 
-    def _limited(self, futures: Sequence[asyncio.Future[Reply]]) -> asyncio.TimerHandle:
+    def _limited(self, futures: Sequence[asyncio.Future[Any]]) -> asyncio.TimerHandle:
         """One clock for all that was asked together."""
 
         def give_up() -> None:

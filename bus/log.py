@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bus.envelope import Draft, Record
 from bus.errors import Conflict
 
 Sink = Callable[[list[Record], int], None]
 """Takes what has come, and how many more are waiting behind it."""
+
+
+class Loaded(NamedTuple):
+    """An entity as it stands."""
+
+    bodies: list[bytes]
+    seq: int
 
 
 class Follower(Protocol):
@@ -32,6 +39,10 @@ class Log(Protocol):
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:
         """The records of one entity, oldest first."""
+        ...
+
+    async def load(self, subject: str) -> Loaded:
+        """All bodies of one entity, oldest first, and the place of the newest: what it takes to fold it."""
         ...
 
     async def last(self, pattern: str) -> Record | None:
@@ -61,6 +72,9 @@ async def replay(
     try:
         while True:
             batch, waiting = await batches.get()
+            while not batches.empty():  # a busy reader gets few large batches, not many small ones
+                more, waiting = batches.get_nowait()
+                batch = batch + more
             follower.done(len(batch))
             inside = batch if batch[-1].seq <= end else [record for record in batch if record.seq <= end]
             if inside:
@@ -121,6 +135,14 @@ class MemoryLog:
     def read_now(self, subject: str, after: int = 0) -> list[Record]:
         """The same without waiting."""
         return [record for record in self.records[after:] if record.subject == subject]
+
+    async def load(self, subject: str) -> Loaded:
+        return self.load_now(subject)
+
+    def load_now(self, subject: str) -> Loaded:
+        """The same without waiting."""
+        records = self.read_now(subject)
+        return Loaded([record.body for record in records], records[-1].seq if records else 0)
 
     async def last(self, pattern: str) -> Record | None:
         return next((record for record in reversed(self.records) if fits(pattern, record.subject)), None)

@@ -16,7 +16,7 @@ from bus.server_process import end, end_leftover, find_binary, last_words, only_
 READY_S = 120.0
 STEADY_S = 30.0
 BACK_OFF_S = (0.05, 5.0)
-MEMORY = {"GOGC": "30"}
+MEMORY = {"GOGC": "60"}
 """A third less memory for a tenth more time. A GOMEMLIMIT is a cliff instead: behind it writing took thrice as long."""
 
 _log = logging.getLogger(__name__)

@@ -8,6 +8,13 @@ from string import Template
 from typing import NamedTuple
 
 PUBLIC_MAY_PUBLISH = ("cmd.>", "guardian.>", "ask.>", "$SRV.>")
+PUBLIC_MAY_NOT_PUBLISH = (
+    "cmd.orchestrator.register_agent",
+    "cmd.guardian.join_watch",
+    "cmd.guardian.acknowledge_freeze",
+    "cmd.guardian.bury_letter",
+)
+"""What only actors say to each other: also under the Guardian's public names."""
 PUBLIC_MAY_SUBSCRIBE = ("_INBOX.>", "live.>", "evt.>")
 TELLER_MAY_PUBLISH = ("_INBOX.>", "_WITAN.>", "ask.views")
 TELLER_MAY_SUBSCRIBE = ("ask.>", "$SRV.>", "_INBOX.>")
@@ -37,7 +44,7 @@ authorization {
     { user: teller, password: "$password"
       permissions: { publish: { allow: [$tell] }, subscribe: { allow: [$hear] } } }
     { user: public, password: "$nobody"
-      permissions: { publish: { allow: [$publish] }, subscribe: { allow: [$subscribe] } } }
+      permissions: { publish: { allow: [$publish], deny: [$inner] }, subscribe: { allow: [$subscribe] } } }
   ]
 }
 """)
@@ -93,6 +100,7 @@ def write_conf(folder: Path, name: str, ports: Ports) -> Path:
         tell=_quoted(TELLER_MAY_PUBLISH),
         hear=_quoted(TELLER_MAY_SUBSCRIBE),
         publish=_quoted(PUBLIC_MAY_PUBLISH),
+        inner=_quoted((*PUBLIC_MAY_NOT_PUBLISH, *(each.removeprefix("cmd.") for each in PUBLIC_MAY_NOT_PUBLISH))),
         subscribe=_quoted(PUBLIC_MAY_SUBSCRIBE),
     )
     write_private(path, text)

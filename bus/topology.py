@@ -8,6 +8,7 @@ from bus.errors import Refused, Unavailable
 from bus.messages.kinds import COMMANDS_OF
 from bus.subjects import ARTIFACTS, COMMANDS, DEAD, EVENTS, TIMERS
 
+_MIB = 1024 * 1024
 _DAY_NS = 24 * 3600 * 10**9
 
 
@@ -28,6 +29,7 @@ def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
             "retention": "workqueue",
             "persist_mode": "async",
             "no_ack": True,
+            "max_bytes": 256 * _MIB,
         },
         TIMERS: {
             "subjects": ["timer.>", "fired.>"],
@@ -39,6 +41,8 @@ def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
             "subjects": [f"{advisory}.{what}.{COMMANDS}.>" for what in ("MAX_DELIVERIES", "MSG_TERMINATED")]
             + ["dead.>"],
             "max_age": 30 * _DAY_NS,
+            "max_bytes": 64 * _MIB,
+            "discard": "old",
         },
         f"OBJ_{ARTIFACTS}": {
             "subjects": [f"$O.{ARTIFACTS}.C.>", f"$O.{ARTIFACTS}.M.>"],

@@ -251,6 +251,16 @@ async def random_writers(logs: list[Log], seed: int) -> None:
     assert accepted.items() <= {id_of(record): record.seq for record in records}.items()
 
 
+async def an_entity_is_loaded_as_it_is_read(logs: list[Log]) -> None:
+    """Also when it takes several answers, and when there is nothing."""
+    for count in (1, 999, 1000, 1001, 2000):
+        subject = f"evt.task.long{count}"
+        await logs[0].append([draft(subject, None if number else 0) for number in range(count)])
+        records = await logs[0].read(subject)
+        assert await logs[1].load(subject) == ([record.body for record in records], records[-1].seq)
+    assert await logs[1].load("evt.task.nobody") == ([], 0)
+
+
 STORIES: list[Story] = [
     an_append_stands_where_it_says,
     a_stale_guard_is_a_conflict_and_stores_nothing,
@@ -261,6 +271,7 @@ STORIES: list[Story] = [
     what_stands_behind_a_refused_draft_of_its_entity_is_refused_too,
     reading_begins_behind_a_place,
     a_long_history_is_read_whole,
+    an_entity_is_loaded_as_it_is_read,
     the_last_record_fits_the_pattern,
     the_head_counts_every_record,
     a_follower_starts_anywhere_and_misses_nothing,

@@ -7,6 +7,7 @@ from actors.desk import Decider, Desk, Message, Outcome
 from actors.folds import FOLDS
 from bus.envelope import Commit, Record, encode, link
 from bus.errors import WitanError
+from bus.log import Loaded
 from bus.messages.kinds import read_commit
 
 NOW = 1_000_000.0
@@ -69,6 +70,10 @@ class Story:
 
     def read(self, subject: str, after: int = 0) -> list[Record]:
         return [record for record in self._records if record.subject == subject and record.seq > after]
+
+    def load(self, subject: str) -> Loaded:
+        records = self.read(subject)
+        return Loaded([record.body for record in records], records[-1].seq if records else 0)
 
     def last(self, subject: str) -> Record | None:
         return next(iter(self.read(subject)[::-1]), None)

@@ -18,7 +18,7 @@ from actors.orchestrator.decide import Orchestrator
 from actors.orchestrator.workflow import Phase, Workflow
 from bus.envelope import Record
 from bus.errors import WitanError
-from bus.log import MemoryLog, fits
+from bus.log import Loaded, MemoryLog, fits
 from bus.messages import guardian, task
 from bus.messages.base import Command
 from bus.messages.kinds import read_commit
@@ -55,6 +55,9 @@ class _Source:
 
     def read(self, subject: str, after: int = 0) -> list[Record]:
         return self.log.read_now(subject, after)
+
+    def load(self, subject: str) -> Loaded:
+        return self.log.load_now(subject)
 
     def last(self, pattern: str) -> Record | None:
         return next((record for record in reversed(self.log.records) if fits(pattern, record.subject)), None)

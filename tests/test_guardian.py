@@ -36,6 +36,13 @@ def test_an_override_is_ordered_as_it_was_given() -> None:
     )
 
 
+def test_an_override_that_no_assignment_could_carry_is_refused() -> None:
+    heavy = task.TaskSubmitted(task="x", workflow="w", phases=["a"], context={"long": "y" * 29_000})
+    story().given("evt.task.t1", heavy, task.PipelineStarted()).when(
+        guardian.OverridePipeline(pipeline_id="t1", override={"more": "z" * 29_000})
+    ).then_refused("bytes")
+
+
 def test_a_repeated_order_is_given_once_and_answered_again() -> None:
     ordered = running().given(f"evt.guardian.{ORDER}", guardian.PauseOrdered(pipeline="t1"))
     ordered.when(guardian.PausePipeline(pipeline_id="t1")).then_nothing().then_answered(order=ORDER)

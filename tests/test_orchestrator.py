@@ -301,6 +301,20 @@ def test_an_assignment_that_a_crash_kept_from_the_agent_is_written_at_the_next_s
     assert cut.recovered._entities["evt.agent.planner-01"].v == 1
 
 
+def test_events_that_do_not_fit_into_one_commit_are_spread_over_several() -> None:
+    text = "x" * 20_000
+    frozen = story().given(
+        SLOTS, *(slots.PipelineAdmitted(task=f"t{n}") for n in range(9)), slots.WorkFrozen(order="f")
+    )
+    for n in range(9):
+        submitted = task.TaskSubmitted(task=text, workflow="two", phases=["plan"])
+        frozen.given(f"evt.task.t{n}", submitted, task.PipelineStarted())
+    frozen.when(guardian.ThawOrdered(order="f"), "evt.guardian.main")
+    assert frozen.outcome is not None
+    told = [draft for draft in frozen.outcome.drafts if draft.subject == "evt.agent.planner-01"]
+    assert len(told) > 1 and len(frozen.told()) == 1 + 9 * 3
+
+
 def test_more_slots_let_more_in() -> None:
     waiting = (
         planning()

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from actors.desk import Desk, Message
 from actors.guardian.orders import MAIN
-from actors.orchestrator.task import refuse_unless
+from actors.orchestrator.task import Task, refuse_unless
 from bus.envelope import Record
 from bus.errors import Refused
 from bus.ids import derived_id
@@ -14,6 +16,7 @@ from bus.messages.agent import Alive
 from bus.messages.base import Event
 from bus.messages.timers import FreezeDue
 
+CONTEXT_MAX_BYTES = 48 * 1024
 DEAD_LETTERS = "evt.guardian.dead"
 
 
@@ -76,7 +79,10 @@ class Guardian:
         id = derived_id(desk.message.id)
         subject = f"evt.guardian.{id}"
         if not desk.state(subject, opens=True).given:
-            refuse_unless(desk.peek(f"evt.task.{pipeline}"), needs, wish)
+            state = desk.peek(f"evt.task.{pipeline}")
+            refuse_unless(state, needs, wish)
+            if isinstance(order, said.OverrideOrdered):
+                _refuse_if_too_large(state, order)
             desk.append(subject, order)
         desk.answer(order=id, pipeline_id=pipeline, ordered=wish)
 
@@ -111,3 +117,13 @@ class Guardian:
         main = desk.state(MAIN)
         if main.frozen == due.order and main.missing and not desk.knows(MAIN, desk.message.id):
             desk.append(MAIN, said.FreezeUnanswered(order=due.order, actors=main.missing))
+
+
+def _refuse_if_too_large(state: Task, order: said.OverrideOrdered) -> None:
+    """Every assignment carries the task's text, context and overrides, and must fit into one commit."""
+    carried = len(msgspec.json.encode((state.text, state.context, order.override)))
+    if carried > CONTEXT_MAX_BYTES:
+        raise Refused(
+            f"the task would carry {carried} bytes of text, context and overrides",
+            f"Keep it under {CONTEXT_MAX_BYTES}: put large texts into a file and name the file.",
+        )

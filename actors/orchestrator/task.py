@@ -1,6 +1,6 @@
 """A task: the table of its transitions, and what its events make of it."""
 
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -83,39 +83,40 @@ def refuse_unless(task: Task, event: type[said.TaskEvent], wish: str) -> None:
 
 def evolve(task: Task, event: said.TaskEvent) -> Task:
     """What the task is after the event."""
-    task = _told(task, event)
+    told = _told(task, event)
     status = TRANSITIONS.get((task.status, type(event)))
-    return task if status is None else msgspec.structs.replace(task, status=status)
+    if status is not None:
+        told["status"] = status
+    return msgspec.structs.replace(task, **told) if told else task
 
 
-def _told(task: Task, event: said.TaskEvent) -> Task:
-    replace = msgspec.structs.replace
+def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
+    """What an event says of a task, beside its status."""
     match event:
         case said.PhaseRequested():
-            return replace(task, phase=event.phase, role=event.role, attempt=event.attempt, assignment=None)
+            return {"phase": event.phase, "role": event.role, "attempt": event.attempt, "assignment": None}
         case said.PhaseAssigned():
-            return replace(task, epoch=event.epoch, assignment=Assignment(event.agent, event.run))
+            return {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
         case said.PhaseCompleted():
             done = (*task.done, Input(event.phase, event.agent, event.run))
-            return replace(task, done=done, phase="", role="", attempt=0, assignment=None)
+            return {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None}
         case said.TaskSubmitted():
-            return replace(
-                task,
-                text=event.task,
-                workflow=event.workflow,
-                phases=tuple(event.phases),
-                priority=event.priority,
-                context=event.context,
-            )
+            return {
+                "text": event.task,
+                "workflow": event.workflow,
+                "phases": tuple(event.phases),
+                "priority": event.priority,
+                "context": event.context,
+            }
         case said.AssignmentLost():
-            return replace(task, assignment=None)
+            return {"assignment": None}
         case said.PhaseFailed():
-            return replace(task, phase="", role="", assignment=None)
+            return {"phase": "", "role": "", "assignment": None}
         case said.TaskReset():
-            return replace(task, phase="", role="", attempt=0, assignment=None)
+            return {"phase": "", "role": "", "attempt": 0, "assignment": None}
         case said.OverrideApplied():
             overrides = {**_overrides(task.context), **event.override}
-            return replace(task, context={**task.context, "overrides": overrides})
+            return {"context": {**task.context, "overrides": overrides}}
         case (
             said.PipelineStarted()
             | said.PipelinePaused()
@@ -125,7 +126,7 @@ def _told(task: Task, event: said.TaskEvent) -> Task:
             | said.TaskFailed()
             | said.TaskCancelled()
         ):
-            return task
+            return {}
         case _:
             assert_never(event)
 
