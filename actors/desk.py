@@ -38,6 +38,8 @@ class Source(Protocol):
 
     def load(self, subject: str) -> Loaded: ...
 
+    def load_all(self, subjects: Sequence[str]) -> list[Loaded]: ...
+
     def last(self, subject: str) -> Record | None: ...
 
 
@@ -135,6 +137,10 @@ class Decider(Protocol):
         """What to do first, with nothing but the log to go by."""
         ...
 
+    def opened_by(self, message: Message) -> str:
+        """The entity that a command makes, if it is one that makes an entity."""
+        ...
+
     def decide(self, desk: "Desk", message: Message) -> None: ...
 
     def beats(self) -> list[Alive]:
@@ -153,6 +159,7 @@ class Desk:
     def __init__(self, by: str, folds: Mapping[str, Fold], source: Source) -> None:
         self.by, self._folds, self._source = by, folds, source
         self._entities: dict[str, _Entity] = {}
+        self._ahead: dict[str, Loaded] = {}
         self._begin(Message("", None))
 
     def _begin(self, message: Message) -> None:
@@ -168,6 +175,11 @@ class Desk:
     def state(self, subject: str, opens: bool = False) -> Any:
         """What an entity has come to. `opens`: this message is the one that makes it."""
         return self._entity(subject, opens).state
+
+    def look_ahead(self, subjects: Iterable[str]) -> None:
+        """Load at once what the messages of this turn will ask for one by one."""
+        wanted = [subject for subject in dict.fromkeys(subjects) if subject not in self._entities]
+        self._ahead = dict(zip(wanted, self._source.load_all(wanted), strict=True)) if len(wanted) > 1 else {}
 
     def peek(self, subject: str) -> Any:
         """What somebody else's entity is right now, read from the log each time."""
@@ -297,7 +309,7 @@ class Desk:
             newest = self._source.last(subject)
             loaded = Loaded([newest.body], newest.seq) if newest else Loaded([], 0)
         else:
-            loaded = self._source.load(subject)
+            loaded = self._ahead.pop(subject) if subject in self._ahead else self._source.load(subject)
         for body in loaded.bodies:
             self._fold(entity, read_commit(Record(subject, loaded.seq, body)), fold)
         if loaded.bodies:

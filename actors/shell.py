@@ -4,8 +4,9 @@ One turn of the mailbox: decode what has come, decide on each message, and hand 
 commits of the turn go to the log together. Messages are acknowledged when the parcel is on the log.
 """
 
+import asyncio
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -84,6 +85,12 @@ class _Reader:
 
     def load(self, subject: str) -> Loaded:
         return self._wires.bridge.run(self._wires.log.load(subject))
+
+    def load_all(self, subjects: Sequence[str]) -> list[Loaded]:
+        async def load() -> list[Loaded]:
+            return await asyncio.gather(*map(self._wires.log.load, subjects))
+
+        return self._wires.bridge.run(load())
 
     def last(self, subject: str) -> Record | None:
         return self._wires.bridge.run(self._wires.log.last(subject))
@@ -235,19 +242,26 @@ class Shell(pykka.ThreadingActor):
 
     def _take_commands(self, batch: list[Letter]) -> None:
         assert self.commands is not None
+        told: list[tuple[Message, Letter]] = []
         for letter in batch:
             try:
-                refuse_headers(letter.headers)
-                command = read_command(*command_of(letter.subject), letter.body)
+                told.append((self._command_of(letter), letter))
             except Invalid as error:
                 self._refuse(letter, error, b"+TERM " + str(error)[:200].encode("ascii", "replace"))
-                continue
-            named = command.id or header(letter.headers, b"Nats-Msg-Id")
-            fresh = not named and letter.seq > self._heads[1]  # what has a name may have been said before
-            message = Message(named or command_id(letter), command, letter.subject, now_s=self._now, fresh=fresh)
+        named = [message for message, _ in told if not message.fresh]
+        self.desk.look_ahead(subject for message in named if (subject := self.decider.opened_by(message)))
+        for message, letter in told:
             self._decide(message, Settled(self.commands.queue, letter, b"+ACK", self.commands), 0)
             if len(self._drafts) >= PARCEL:
                 self._post()
+
+    def _command_of(self, letter: Letter) -> Message:
+        """What has a name may have been said before; what has none is new if it was stored after our start."""
+        refuse_headers(letter.headers)
+        command = read_command(*command_of(letter.subject), letter.body)
+        name = command.id or header(letter.headers, b"Nats-Msg-Id")
+        fresh = not name and letter.seq > self._heads[1]
+        return Message(name or command_id(letter), command, letter.subject, now_s=self._now, fresh=fresh)
 
     def _take_fired(self, batch: list[Letter]) -> None:
         assert self.timers is not None

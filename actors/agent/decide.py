@@ -52,6 +52,9 @@ class Agents:
         if frozen := desk.state(GUARDIAN).frozen:
             desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=frozen, actor=self.name))
 
+    def opened_by(self, message: Message) -> str:
+        return ""
+
     def decide(self, desk: Desk, message: Message) -> None:
         """One message, whatever it is."""
         body = message.body

@@ -47,6 +47,10 @@ class Guardian:
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         return head
 
+    def opened_by(self, message: Message) -> str:
+        orders = said.PausePipeline | said.ResumePipeline | said.OverridePipeline
+        return f"evt.guardian.{derived_id(message.id)}" if isinstance(message.body, orders) else ""
+
     def decide(self, desk: Desk, message: Message) -> None:
         """One message, whatever it is."""
         body = message.body

@@ -65,6 +65,9 @@ class Orchestrator:
             pipeline.take_up(self.floor, desk, id)
         pipeline.admit(self.floor, desk)
 
+    def opened_by(self, message: Message) -> str:
+        return f"evt.task.{derived_id(message.id)}" if isinstance(message.body, task.SubmitTask) else ""
+
     def decide(self, desk: Desk, message: Message) -> None:
         """One message, whatever it is."""
         body = message.body
