@@ -94,7 +94,8 @@ class History:
 
     def _move(self, id: str) -> None:
         state = self.tasks[id]
-        if state.assignment is not None and self.random.random() < 0.6:
+        at_work = state.assignment is not None and state.status in ("running", "paused")
+        if at_work and self.random.random() < 0.6:
             self.finish_phase(id) if self.random.random() < 0.8 else self._fail_phase(id)
         elif state.status == "running" and state.assignment is None and state.next_phase:
             self.start_phase(id, self.random.choice(("agent-1", "agent-2")))
