@@ -1,14 +1,32 @@
-"""Records on their way into DuckDB: in pieces that fit into memory, as columns that it can read."""
+"""Records on their way into DuckDB: in pieces that fit into memory, as the columns of the facts."""
 
+import datetime
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any, get_args
 
 import pyarrow as pa
+from msgspec.structs import fields
 
 from bus.envelope import Record
+from projections.said import COLUMNS, Made, Said, Whole, cells
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNK_RECORDS = 10_000
+
+MOMENT = pa.timestamp("us")
+ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    Whole: pa.int32(),
+    float: pa.float64(),
+    list[str]: pa.list_(pa.string()),
+    list[Made]: pa.list_(
+        pa.struct({"name": pa.string(), "type": pa.string(), "sha256": pa.string(), "bytes": pa.int64()})
+    ),
+}
+TYPES = dict.fromkeys(COLUMNS, pa.string())
+TYPES |= {field.name: ARROW[get_args(field.type)[0]] for field in fields(Said)}
+TYPES |= {"seq": pa.uint64(), "n": pa.uint32(), "v": pa.uint32(), "happened": MOMENT}
 
 
 def chunks(batch: Sequence[Record], scale: int = 1) -> Iterator[Sequence[Record]]:
@@ -32,11 +50,40 @@ def ascending(batch: Sequence[Record], after: int) -> Sequence[Record]:
     return fresh
 
 
-def columns(batch: Sequence[Record]) -> pa.Table:
-    """The batch as an Arrow table; bytes that are no text become visible escapes."""
-    subjects, seqs, bodies = zip(*batch, strict=True)
+def table(batch: Sequence[Record]) -> pa.Table:
+    """What the batch says, as an Arrow table with the columns of the facts."""
+    said = cells(batch)
+    columns = [_column(name, said[place :: len(COLUMNS)]) for place, name in enumerate(COLUMNS)]
+    return pa.Table.from_arrays(columns, COLUMNS)
+
+
+def _column(name: str, values: Sequence[Any]) -> pa.Array:
+    return _moments(values) if name == "happened" else pa.array(values, TYPES[name])
+
+
+def _moments(texts: Sequence[str | None]) -> pa.Array:
+    """Arrow reads all of them at once, or one by one when some are not as we write them."""
     try:
-        texts = pa.array(bodies, pa.string())
+        return pa.array(texts, pa.string()).cast(pa.timestamp("us", "UTC")).cast(MOMENT)
     except pa.ArrowInvalid:
-        texts = pa.array([body.decode("utf-8", "backslashreplace") for body in bodies], pa.string())
-    return pa.table({"seq": pa.array(seqs, pa.uint64()), "subject": pa.array(subjects, pa.string()), "body": texts})
+        return pa.array(map(_moment, texts), MOMENT)
+
+
+def _moment(text: str | None) -> datetime.datetime | None:
+    try:
+        moment = datetime.datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+EMPTY = pa.table({name: pa.array([], TYPES[name]) for name in COLUMNS})
+
+
+class Tray:
+    """What is inserted next. DuckDB knows it by name once and asks for its content at each insert."""
+
+    table = EMPTY
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)

@@ -37,8 +37,8 @@ CREATE TABLE facts (
     body VARCHAR
 );
 
--- How far the facts and the task board are, and which files made the tables.
-CREATE TABLE position (facts UBIGINT, board UBIGINT, schema VARCHAR);
+-- How far the task board is, and what made the tables. The facts are as far as the last of them: no record has none.
+CREATE TABLE position (board UBIGINT, schema VARCHAR);
 
 -- The two variables are the whole of time travel: `upto` is the place that is asked about, `folded` the place of
 -- the task board if it is not beyond that. A reader who sets neither gets the newest answer the long way.

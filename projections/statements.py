@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from projections.said import spelling
+
 HERE = Path(__file__).parent
 
 _named = re.compile(r"^-- ([a-z_]+)(?::.*)?$", re.MULTILINE)
@@ -38,5 +40,5 @@ def _view(path: Path) -> View:
 TABLES = (HERE / "facts.sql").read_text() + (HERE / "board.sql").read_text()
 SAY = _statements()
 VIEWS = {view.name: view for view in map(_view, sorted((HERE / "views").glob("*.sql")))}
-_made = [TABLES, *SAY.values(), *(view.made for view in VIEWS.values())]
+_made = [TABLES, spelling(), *SAY.values(), *(view.made for view in VIEWS.values())]
 SCHEMA = hashlib.sha256("\n".join(_made).encode()).hexdigest()

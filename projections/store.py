@@ -13,7 +13,7 @@ import duckdb
 
 from bus.envelope import Record
 from bus.errors import Invalid, Missing, Unavailable
-from projections.batches import ascending, chunks, columns
+from projections.batches import EMPTY, Tray, ascending, chunks, table
 from projections.parameters import Value, arguments
 from projections.statements import SAY, SCHEMA, TABLES, VIEWS
 
@@ -49,7 +49,7 @@ class Store:
         self._moved = threading.Condition()
         self._db: duckdb.DuckDBPyConnection | None = None
         self._place = Place(0, 0)
-        (self._take,) = duckdb.extract_statements(SAY["take"])
+        self._tray = Tray()
         self.open()
 
     def open(self) -> None:
@@ -84,6 +84,7 @@ class Store:
         """Begin again with an empty file."""
         self.close()
         remove(self.path)
+        self._place = Place(0, 0)
         self._db = self._connect()
         with self._transaction(self._db) as cursor:
             cursor.execute(TABLES + "\n".join(view.made for view in VIEWS.values()))
@@ -106,14 +107,12 @@ class Store:
             return self._moved.wait_for(lambda: self._place.facts >= seq, timeout_s)
 
     def take(self, batch: Sequence[Record]) -> int:
-        """Insert what is new in the batch and move the position with it; how many records were new."""
+        """Insert what is new in the batch, and the position is where it ends; how many records were new."""
         fresh = ascending(batch, self._place.facts)
         for chunk in chunks(fresh, 2 if self.bulk else 1):
-            self._writer.register("batch", columns(chunk))
-            with self._transaction(self._writer) as cursor:
-                cursor.execute(self._take, {"position": self._place.facts})
-                cursor.execute(SAY["advance"], {"seq": chunk[-1].seq})
-            self._writer.unregister("batch")
+            self._tray.table = table(chunk)
+            self._writer.execute(SAY["take"])
+            self._tray.table = EMPTY
             with self._moved:
                 self._place = Place(chunk[-1].seq, self._place.board)
                 self._moved.notify_all()
@@ -127,7 +126,7 @@ class Store:
             cursor.execute(SAY["upto"], {"seq": self._place.facts})
             cursor.execute(SAY["folded_at"], {"seq": self._place.board})
             cursor.execute(SAY["fold"])
-            cursor.execute(SAY["folded"])
+            cursor.execute(SAY["folded"], {"seq": self._place.facts})
         self._place = Place(self._place.facts, self._place.facts)
         return True
 
@@ -184,7 +183,7 @@ class Store:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY_BULK if self.bulk else MEMORY,
             "threads": "2",
-            "preserve_insertion_order": "true",
+            "preserve_insertion_order": "false",
             "checkpoint_threshold": "256MB",
             "python_enable_replacements": "false",
             "enable_external_access": "true",
@@ -215,10 +214,10 @@ class Store:
         return str(row[0]) if row else None
 
     def _remember(self) -> None:
-        self._place = self._read_place(self._writer)
-
-    def _read_place(self, cursor: duckdb.DuckDBPyConnection) -> Place:
-        return Place(*cursor.execute(SAY["position"]).fetchall()[0])
+        self._place = Place(*self._writer.execute(SAY["position"]).fetchall()[0])
+        if not self.read_only:
+            self._writer.register("batch", self._tray)
+            self._writer.execute(SAY["prepare"])
 
     @contextlib.contextmanager
     def _transaction(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -237,12 +236,12 @@ class Store:
         with self._moved:
             if self._db is None:
                 raise Unavailable(f"{self.path} is closed just now", "Ask again in a moment.")
-            cursor = self._db.cursor()
+            cursor, facts = self._db.cursor(), self._place.facts
             self._readers += 1
         try:
             with self._transaction(cursor):
                 cursor.execute(SAY["limit_time"], {"ms": QUERY_MS})
-                place = self._place_of(cursor, as_of)
+                place = self._place_of(cursor, facts, as_of)
                 cursor.execute(SAY["upto"], {"seq": place.facts})
                 cursor.execute(SAY["folded_at"], {"seq": place.board})
                 yield cursor, place
@@ -252,8 +251,9 @@ class Store:
                 self._readers -= 1
                 self._moved.notify_all()
 
-    def _place_of(self, cursor: duckdb.DuckDBPyConnection, as_of: AsOf) -> Place:
-        now = self._read_place(cursor)
+    def _place_of(self, cursor: duckdb.DuckDBPyConnection, facts: int, as_of: AsOf) -> Place:
+        board = int(cursor.execute(SAY["board_place"]).fetchall()[0][0])
+        now = Place(max(facts, board), board)  # the writer may have folded since the facts were asked how far they are
         if as_of is None:
             return now
         seq = self._seq_of(cursor, as_of)

@@ -210,6 +210,28 @@ def test_what_cannot_be_read_is_shown_and_stops_nobody(store: Store, running: Hi
         store.query(view)
 
 
+def test_an_event_that_is_not_ours_keeps_its_type_and_what_fits(store: Store, running: History) -> None:
+    for at, event in (
+        ("2026-11-20T13:00:00+01:00", b'{"type":"Weighed","task":"a","limit":7}'),
+        ("2026-11-20 12:00:00", b'{"type":"Weighed","limit":"seven"}'),
+        ("never", b'{"type":"PhaseRequested","attempt":"often","phase":"x"}'),
+        (None, b'{"type":"PhaseRequested","phase":"x"}'),
+    ):
+        running.raw("evt.scale.one", b'{"id":"x","at":%s,"events":[%s]}' % (msgspec.json.encode(at), event))
+    store.take(running.records)
+    with store.reading(None) as (cursor, _):
+        cursor.execute(
+            "SELECT type, task, slots, phase, attempt, happened FROM events WHERE kind = 'scale' ORDER BY seq"
+        )
+        found = cursor.fetchall()
+    assert found == [
+        ("Weighed", "a", 7, None, None, START),
+        ("Weighed", None, None, None, None, START),
+        ("PhaseRequested", None, None, None, None, None),
+        ("PhaseRequested", None, None, "x", 1, None),
+    ]
+
+
 def test_wrong_questions_are_refused_with_what_is_known(store: Store) -> None:
     with pytest.raises(Missing, match="no view 'nonsense'") as missing:
         store.query("nonsense")

@@ -3,7 +3,7 @@
 CREATE VIEW guardian AS
 WITH orders AS (
     SELECT
-        order_id, seq, happened, pipeline, reason, actors,
+        coalesce(order_id, id) AS order_id, seq, happened, pipeline, reason, actors,
         CASE type
             WHEN 'PauseOrdered' THEN 'pause'
             WHEN 'ResumeOrdered' THEN 'resume'
