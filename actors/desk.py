@@ -38,8 +38,6 @@ class Source(Protocol):
 
     def load(self, subject: str) -> Loaded: ...
 
-    def load_all(self, subjects: Sequence[str]) -> list[Loaded]: ...
-
     def last(self, subject: str) -> Record | None: ...
 
 
@@ -176,10 +174,9 @@ class Desk:
         """What an entity has come to. `opens`: this message is the one that makes it."""
         return self._entity(subject, opens).state
 
-    def look_ahead(self, subjects: Iterable[str]) -> None:
-        """Load at once what the messages of this turn will ask for one by one."""
-        wanted = [subject for subject in dict.fromkeys(subjects) if subject not in self._entities]
-        self._ahead = dict(zip(wanted, self._source.load_all(wanted), strict=True)) if len(wanted) > 1 else {}
+    def look_ahead(self, found: Mapping[str, Loaded]) -> None:
+        """What the messages of this turn may ask for, already looked up."""
+        self._ahead = dict(found)
 
     def peek(self, subject: str) -> Any:
         """What somebody else's entity is right now, read from the log each time."""

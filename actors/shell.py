@@ -4,9 +4,8 @@ One turn of the mailbox: decode what has come, decide on each message, and hand 
 commits of the turn go to the log together. Messages are acknowledged when the parcel is on the log.
 """
 
-import asyncio
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,9 +14,9 @@ import structlog
 
 from actors.desk import Decider, Desk, Hold, Message
 from actors.folds import FOLDS
+from actors.intake import Commands, Intake
 from actors.outbox import Outbox, Parcel, Settled, Wires
-from bus.commands import Callers, CommandDesk, command_id, refuse_headers
-from bus.connection import header
+from bus.commands import Callers, CommandDesk, command_id
 from bus.envelope import Record
 from bus.errors import Invalid, WitanError
 from bus.follow import Letter, WorkQueue
@@ -26,9 +25,9 @@ from bus.jetstream import JetStreamLog
 from bus.log import Loaded
 from bus.messages.agent import Alive
 from bus.messages.guardian import BuryLetter
-from bus.messages.kinds import read_command, read_commit
+from bus.messages.kinds import read_commit
 from bus.messages.timers import AnyDue
-from bus.subjects import COMMANDS, TIMERS, command_of
+from bus.subjects import COMMANDS, TIMERS
 
 PARCEL = 500
 """So many commits are sent off while the rest of the turn is still being decided."""
@@ -44,10 +43,6 @@ class Begin(NamedTuple):
 
 class Records(NamedTuple):
     batch: list[Record]
-
-
-class Commands(NamedTuple):
-    batch: list[Letter]
 
 
 class Fired(NamedTuple):
@@ -86,12 +81,6 @@ class _Reader:
     def load(self, subject: str) -> Loaded:
         return self._wires.bridge.run(self._wires.log.load(subject))
 
-    def load_all(self, subjects: Sequence[str]) -> list[Loaded]:
-        async def load() -> list[Loaded]:
-            return await asyncio.gather(*map(self._wires.log.load, subjects))
-
-        return self._wires.bridge.run(load())
-
     def last(self, subject: str) -> Record | None:
         return self._wires.bridge.run(self._wires.log.last(subject))
 
@@ -122,6 +111,7 @@ class Shell(pykka.ThreadingActor):
         self.desk = Desk(decider.name, FOLDS, _Reader(wires))
         me = self.actor_ref
         self.outbox = Outbox(wires, lambda error: me.tell(Failed(error)), lambda answer: me.tell(Heard(answer)))
+        self.intake: Intake | None = None
         self.commands: CommandDesk | None = None
         self.timers: WorkQueue | None = None
         self._subscription: Any = None
@@ -141,7 +131,7 @@ class Shell(pykka.ThreadingActor):
             case Records():
                 self._take_records(mail.batch)
             case Commands():
-                self._take_commands(mail.batch)
+                self._take_commands(mail)
             case Fired():
                 self._take_fired(mail.batch)
             case Heard():
@@ -176,6 +166,8 @@ class Shell(pykka.ThreadingActor):
         self.wires.bridge.run(self._close())
 
     async def _close(self) -> None:
+        if self.intake is not None:
+            self.intake.close()
         for reader in (self.commands, self.timers, self.outbox.follower):
             if reader is not None:
                 await reader.close()
@@ -206,9 +198,8 @@ class Shell(pykka.ThreadingActor):
         name = self.decider.name
         if name in ("orchestrator", "guardian"):
             callers = self.callers.get(name) or self.callers.setdefault(name, Callers(connection, name))
-            self.commands = CommandDesk(
-                callers, name, lambda batch, _: me.tell(Commands(batch)), lambda letter: me.tell(Commands([letter]))
-            )
+            intake = self.intake = Intake(self.wires, self.decider, self._heads[1], me.tell)
+            self.commands = CommandDesk(callers, name, intake.take, lambda letter: intake.take([letter]))
             await self.commands.open()
         patterns = [f"fired.{woken}.>" for woken in self.decider.woken_as]
         self.timers = WorkQueue(connection, TIMERS, f"timers-{name}", patterns, lambda batch, _: me.tell(Fired(batch)))
@@ -240,28 +231,17 @@ class Shell(pykka.ThreadingActor):
         self._place = max(self._place, batch[-1].seq)
         self._records += len(batch)
 
-    def _take_commands(self, batch: list[Letter]) -> None:
+    def _take_commands(self, mail: Commands) -> None:
         assert self.commands is not None
-        told: list[tuple[Message, Letter]] = []
-        for letter in batch:
-            try:
-                told.append((self._command_of(letter), letter))
-            except Invalid as error:
-                self._refuse(letter, error, b"+TERM " + str(error)[:200].encode("ascii", "replace"))
-        named = [message for message, _ in told if not message.fresh]
-        self.desk.look_ahead(subject for message in named if (subject := self.decider.opened_by(message)))
-        for message, letter in told:
-            self._decide(message, Settled(self.commands.queue, letter, b"+ACK", self.commands), 0)
+        self.desk.look_ahead(mail.ahead)
+        for letter, message, refusal in mail.told:
+            if message is not None:
+                settled = Settled(self.commands.queue, letter, b"+ACK", self.commands)
+                self._decide(message._replace(now_s=self._now), settled, 0)
+            elif refusal is not None:
+                self._refuse(letter, refusal, b"+TERM " + str(refusal)[:200].encode("ascii", "replace"))
             if len(self._drafts) >= PARCEL:
                 self._post()
-
-    def _command_of(self, letter: Letter) -> Message:
-        """What has a name may have been said before; what has none is new if it was stored after our start."""
-        refuse_headers(letter.headers)
-        command = read_command(*command_of(letter.subject), letter.body)
-        name = command.id or header(letter.headers, b"Nats-Msg-Id")
-        fresh = not name and letter.seq > self._heads[1]
-        return Message(name or command_id(letter), command, letter.subject, now_s=self._now, fresh=fresh)
 
     def _take_fired(self, batch: list[Letter]) -> None:
         assert self.timers is not None

@@ -1,6 +1,6 @@
 """given(events).when(message).then(events): specifications of deciders, without a log and without a bus."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from actors.desk import Decider, Desk, Message, Outcome
@@ -74,9 +74,6 @@ class Story:
     def load(self, subject: str) -> Loaded:
         records = self.read(subject)
         return Loaded([record.body for record in records], records[-1].seq if records else 0)
-
-    def load_all(self, subjects: Sequence[str]) -> list[Loaded]:
-        return [self.load(subject) for subject in subjects]
 
     def last(self, subject: str) -> Record | None:
         return next(iter(self.read(subject)[::-1]), None)

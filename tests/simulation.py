@@ -5,7 +5,6 @@ which timers fire late, which agents stand still past their lease, and what peop
 """
 
 import random
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -59,9 +58,6 @@ class _Source:
 
     def load(self, subject: str) -> Loaded:
         return self.log.load_now(subject)
-
-    def load_all(self, subjects: Sequence[str]) -> list[Loaded]:
-        return [self.load(subject) for subject in subjects]
 
     def last(self, pattern: str) -> Record | None:
         return next((record for record in reversed(self.log.records) if fits(pattern, record.subject)), None)
