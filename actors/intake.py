@@ -37,8 +37,15 @@ class Commands(NamedTuple):
 class Intake:
     """Hands commands over in batches: what comes during a look-up waits for the next one."""
 
-    def __init__(self, wires: Wires, decider: Decider, head: int, tell: Callable[[Commands], None]) -> None:
-        self._wires, self._decider, self._head, self._tell = wires, decider, head, tell
+    def __init__(
+        self,
+        wires: Wires,
+        decider: Decider,
+        head: int,
+        tell: Callable[[Commands], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._wires, self._decider, self._head, self._tell, self._failed = wires, decider, head, tell, failed
         self._waiting: list[Letter] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -53,11 +60,14 @@ class Intake:
             self._task.cancel()
 
     async def _hand_over(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            told = [self._read(letter) for letter in batch]
-            self._tell(Commands(told, await self._look_ahead(told)))
-        self._task = None
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                told = [self._read(letter) for letter in batch]
+                self._tell(Commands(told, await self._look_ahead(told)))
+            self._task = None
+        except Exception as error:
+            self._failed(error)  # the actor begins again, and with it a new intake
 
     def _read(self, letter: Letter) -> Told:
         """What has a name may have been said before; what has none is new if it was stored after our start."""

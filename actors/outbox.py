@@ -57,7 +57,8 @@ class Outbox:
     """Parcels leave in the order in which they came; several can be under way, the log keeps them in order."""
 
     def __init__(self, wires: Wires, failed: Callable[[Exception], None], answered: Callable[[Answer], None]) -> None:
-        self._wires, self._failed, self._answered = wires, failed, answered
+        self.failed = failed
+        self._wires, self._answered = wires, answered
         self._queue: asyncio.Queue[Parcel] = asyncio.Queue()
         self._under_way: set[asyncio.Future[list[int]]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -161,4 +162,4 @@ class Outbox:
     def _fail(self, error: Exception) -> None:
         if not self._closed:
             self._closed = True
-            self._failed(error)
+            self.failed(error)

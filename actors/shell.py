@@ -198,7 +198,8 @@ class Shell(pykka.ThreadingActor):
         name = self.decider.name
         if name in ("orchestrator", "guardian"):
             callers = self.callers.get(name) or self.callers.setdefault(name, Callers(connection, name))
-            intake = self.intake = Intake(self.wires, self.decider, self._heads[1], me.tell)
+            failed = self.outbox.failed
+            intake = self.intake = Intake(self.wires, self.decider, self._heads[1], me.tell, failed)
             self.commands = CommandDesk(callers, name, intake.take, lambda letter: intake.take([letter]))
             await self.commands.open()
         patterns = [f"fired.{woken}.>" for woken in self.decider.woken_as]

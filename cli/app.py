@@ -1,5 +1,6 @@
 """The composition root: one object that holds all of Witan, opened and closed by the daemon, a test or a benchmark."""
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,7 @@ class App:
 
     def open(self) -> "App":
         """Server, streams, actors, projections; ready when this returns."""
+        gc.set_threshold(50_000, 20, 50)  # what lives here lives long: looking for rubbish less often costs little
         try:
             deciders = self._deciders()
             self.bridge.run(self._connect())

@@ -1,5 +1,6 @@
 """`python -m ops.bench`: measure, print the table, and keep every row in .bench/latest.json."""
 
+import gc
 import os
 import resource
 import subprocess
@@ -36,6 +37,7 @@ def main() -> int:
     if options.peers:
         return _peers(options)
     configure(Settings(log_level="error"))
+    gc.set_threshold(50_000, 20, 50)  # as in the daemon
     BENCH.mkdir(exist_ok=True)
     failed = False
     talk = sys.stderr if options.json else sys.stdout

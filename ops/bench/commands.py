@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from actors.desk import Desk, Message
+from actors.desk import Decider, Desk, Message
 from actors.outbox import Wires
 from actors.supervisor import Supervisor
 from bus.blobs import Blobs
@@ -29,7 +29,9 @@ class Counter:
     name = "guardian"
     follows: Sequence[str] = ()
     watches: Sequence[str] = ()
+    ignores: Sequence[type] = ()
     woken_as: Sequence[str] = ("guardian",)
+    beat_s = 0.0
 
     def ready(self, desk: Desk) -> bool:
         return True
@@ -42,6 +44,9 @@ class Counter:
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         return head
+
+    def opened_by(self, message: Message) -> str:
+        return ""
 
     def decide(self, desk: Desk, message: Message) -> None:
         """One event on the entity that the command names; a command said twice is done once."""
@@ -58,7 +63,8 @@ def rows(lab: Lab) -> Iterator[Row]:
         wires = Wires(here.bridge, here.connection, here.log, Blobs(here.connection), time.time)
         supervisor = Supervisor.start(wires)
         try:
-            supervisor.proxy().begin([Counter()]).get(timeout=30)
+            deciders: list[Decider] = [Counter()]
+            supervisor.proxy().begin(deciders).get(timeout=30)
             told_by(asking(here.server.public_url, "commands", WARM_UP, IN_FLIGHT))
             sizes.clear()
             told = told_by(asking(here.server.public_url, "commands", lab.scaled(COMMANDS, WARM_UP), IN_FLIGHT))
