@@ -12,7 +12,8 @@ from bus.envelope import Record
 from projections.said import COLUMNS, Made, Said, Whole, cells
 
 CHUNK_BYTES = 8 * 1024 * 1024
-CHUNK_RECORDS = 10_000
+CHUNK_RECORDS = 2_500
+"""What fits into the caches: four times as many cost a fifth more each."""
 
 MOMENT = pa.timestamp("us")
 ARROW: dict[Any, pa.DataType] = {
@@ -29,12 +30,12 @@ TYPES |= {field.name: ARROW[get_args(field.type)[0]] for field in fields(Said)}
 TYPES |= {"seq": pa.uint64(), "n": pa.uint32(), "v": pa.uint32(), "happened": MOMENT}
 
 
-def chunks(batch: Sequence[Record], scale: int = 1) -> Iterator[Sequence[Record]]:
+def chunks(batch: Sequence[Record]) -> Iterator[Sequence[Record]]:
     """The batch in pieces that fit into memory, whatever it holds."""
     start = size = 0
     for place, record in enumerate(batch):
         size += len(record.body)
-        if size > CHUNK_BYTES * scale or place - start >= CHUNK_RECORDS * scale:
+        if size > CHUNK_BYTES or place - start >= CHUNK_RECORDS:
             if place > start:
                 yield batch[start:place]
             start, size = place, len(record.body)

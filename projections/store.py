@@ -109,7 +109,7 @@ class Store:
     def take(self, batch: Sequence[Record]) -> int:
         """Insert what is new in the batch, and the position is where it ends; how many records were new."""
         fresh = ascending(batch, self._place.facts)
-        for chunk in chunks(fresh, 2 if self.bulk else 1):
+        for chunk in chunks(fresh):
             self._tray.table = table(chunk)
             self._writer.execute(SAY["take"])
             self._tray.table = EMPTY
