@@ -30,7 +30,7 @@ from projections.projector import Projection
 
 OWN_THREADS = 8
 """Up to so many agents have an actor of their own."""
-SHARED_THREADS = 2
+SHARED_THREADS = 1
 """More of them share so many actors: all threads take turns at one lock, and 512 of them were 4 times slower."""
 FILES = Path(actors.__file__).parent
 
