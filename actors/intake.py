@@ -18,6 +18,9 @@ from bus.log import Loaded
 from bus.messages.kinds import read_command
 from bus.subjects import command_of
 
+CROWD_MAX = 64
+"""So many commands at a time: a burst of them does not keep the actor from what is under way."""
+
 
 class Told(NamedTuple):
     """A letter, and what it says or why it says nothing."""
@@ -47,6 +50,7 @@ class Intake:
     ) -> None:
         self._wires, self._decider, self._head, self._tell, self._failed = wires, decider, head, tell, failed
         self._waiting: list[Letter] = []
+        self._taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def take(self, batch: Sequence[Letter], _waiting: int = 0) -> None:
@@ -55,6 +59,10 @@ class Intake:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._hand_over())
 
+    def taken(self) -> None:
+        """The actor has decided on what it was told."""
+        self._taken.set()
+
     def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -62,9 +70,12 @@ class Intake:
     async def _hand_over(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting, []
+                batch, self._waiting = self._waiting[:CROWD_MAX], self._waiting[CROWD_MAX:]
                 told = [self._read(letter) for letter in batch]
-                self._tell(Commands(told, await self._look_ahead(told)))
+                ahead = await self._look_ahead(told)
+                self._taken.clear()
+                self._tell(Commands(told, ahead))
+                await self._taken.wait()
             self._task = None
         except Exception as error:
             self._failed(error)  # the actor begins again, and with it a new intake

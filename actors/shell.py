@@ -233,7 +233,7 @@ class Shell(pykka.ThreadingActor):
         self._records += len(batch)
 
     def _take_commands(self, mail: Commands) -> None:
-        assert self.commands is not None
+        assert self.commands is not None and self.intake is not None
         self.desk.look_ahead(mail.ahead)
         for letter, message, refusal in mail.told:
             if message is not None:
@@ -243,6 +243,7 @@ class Shell(pykka.ThreadingActor):
                 self._refuse(letter, refusal, b"+TERM " + str(refusal)[:200].encode("ascii", "replace"))
             if len(self._drafts) >= PARCEL:
                 self._post()
+        self.wires.bridge.post(self.intake.taken)
 
     def _take_fired(self, batch: list[Letter]) -> None:
         assert self.timers is not None

@@ -1,6 +1,5 @@
 """Admission: who holds a slot, who waits for one, and whether everything stands still."""
 
-from collections import deque
 from typing import assert_never
 
 from bus.messages import slots as said
@@ -17,7 +16,7 @@ class Slots:
         self.limit = 2
         self.by_hand = False
         self.holders: dict[str, None] = {}
-        self.waiting: dict[int, deque[str]] = {}
+        self.waiting: dict[int, dict[str, None]] = {}
         self.frozen = ""
 
     @property
@@ -30,24 +29,21 @@ class Slots:
 
     def first(self) -> str:
         """The next to be admitted: the highest priority, then the longest wait."""
-        return next((line[0] for _, line in sorted(self.waiting.items(), reverse=True) if line), "")
+        return next((next(iter(line)) for _, line in sorted(self.waiting.items(), reverse=True) if line), "")
 
     def waits(self, task: str) -> bool:
         return any(task in line for line in self.waiting.values())
 
     def drop(self, task: str) -> None:
         for line in self.waiting.values():
-            if line and line[0] == task:
-                line.popleft()
-            elif task in line:
-                line.remove(task)
+            line.pop(task, None)
 
 
 def evolve(slots: Slots, event: said.SlotsEvent) -> Slots:
     """What the slots are after the event."""
     match event:
         case said.PipelineQueued():
-            slots.waiting.setdefault(event.priority, deque()).append(event.task)
+            slots.waiting.setdefault(event.priority, {})[event.task] = None
         case said.PipelineAdmitted():
             slots.drop(event.task)
             slots.holders[event.task] = None

@@ -106,7 +106,7 @@ class _Drive:
         app.log.submit = self._timed  # type: ignore[method-assign]
         self._follower = await app.log.follow(["evt.task.*"], await app.log.head(), self._seen, 20_000)
         began, cpu = time.perf_counter(), time.process_time()
-        self._start(self._at_once)
+        self._start(self._count)
         await asyncio.wait_for(self._finished.wait(), 240)
         wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
         await self._follower.close()
@@ -140,7 +140,6 @@ class _Drive:
         done = sum(b'"TaskCompleted"' in record.body for record in batch)
         self._follower.done(len(batch))
         self._left -= done
-        self._start(done)
         if self._left == 0:
             self._finished.set()
 
