@@ -29,7 +29,7 @@ def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
             "retention": "workqueue",
             "persist_mode": "async",
             "no_ack": True,
-            "max_bytes": 256 * _MIB,
+            "max_bytes": 64 * _MIB,
         },
         TIMERS: {
             "subjects": ["timer.>", "fired.>"],
@@ -41,7 +41,7 @@ def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
             "subjects": [f"{advisory}.{what}.{COMMANDS}.>" for what in ("MAX_DELIVERIES", "MSG_TERMINATED")]
             + ["dead.>"],
             "max_age": 30 * _DAY_NS,
-            "max_bytes": 64 * _MIB,
+            "max_bytes": 16 * _MIB,
             "discard": "old",
         },
         f"OBJ_{ARTIFACTS}": {
