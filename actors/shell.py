@@ -121,7 +121,6 @@ class Shell(pykka.ThreadingActor):
         self._beating = False
         self._now = 0.0
         self._message_key = ""
-        self._opened = False
         self._clear()
 
     def on_receive(self, mail: Any) -> None:

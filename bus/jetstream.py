@@ -153,10 +153,6 @@ class JetStreamLog:
         await follower.open()
         return follower
 
-    def forget_places(self) -> None:
-        """Where the last appends went is not trusted any more; the next draft of each entity brings its own guard."""
-        self._places.clear()
-
     def _send_more(self) -> None:
         """Start the next group if there is room for it. What an entity under way is in waits, and all behind it."""
         while self._waiting and self._groups < GROUPS_MAX:

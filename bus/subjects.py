@@ -39,11 +39,6 @@ def token(text: str) -> str:
     return text
 
 
-def event_subject(kind: str, *ids: str) -> str:
-    """The literal subject of one entity."""
-    return ".".join(("evt", token(kind), *map(token, ids)))
-
-
 def route_of(subject: str) -> Route:
     """The entity that a subject names."""
     match subject.split("."):

@@ -20,9 +20,6 @@ from bus.messages.agent import AgentJoined, Alive, RegisterAgent
 from bus.messages.base import Command
 from bus.messages.timers import LeasesDue
 
-RESUMED_FIRST = 10
-"""A resumed pipeline goes before every priority that a submission can have."""
-
 
 class Orchestrator:
     """Leads every task through its workflow."""
@@ -183,7 +180,7 @@ class Orchestrator:
             refuse_unless(state, task.TaskReset, "reset")
             self.floor.stop_waiting(state.role, wish.task_id)
             pipeline.revoke(self.floor, desk, state, wish.reason or "the task was reset")
-            admitted = pipeline.ask_for_slot(desk, wish.task_id, RESUMED_FIRST)
+            admitted = pipeline.ask_for_slot(desk, wish.task_id, pipeline.RESUMED_FIRST)
             desk.append(subject, task.TaskReset(reason=wish.reason))
             if state.status == "running":
                 pipeline.go_on(self.floor, desk, wish.task_id)

@@ -9,6 +9,9 @@ from bus.messages import run, slots, task
 from bus.messages.agent import WorkAssigned, WorkRevoked
 from bus.messages.timers import LeasesDue
 
+RESUMED_FIRST = 10
+"""A resumed pipeline goes before every priority that a submission can have."""
+
 
 def ask_for_slot(desk: Desk, id: str, priority: int) -> bool:
     """A slot at once, or a place in the line. True: the pipeline holds a slot."""
@@ -141,7 +144,13 @@ def _after_phase(floor: Floor, desk: Desk, id: str) -> None:
     if not state.next_phase:
         desk.append(subject, task.TaskCompleted())
         leave(floor, desk, id)
-    elif state.status == "paused":
+    else:
+        _go_on_or_rest(floor, desk, id)
+
+
+def _go_on_or_rest(floor: Floor, desk: Desk, id: str) -> None:
+    """What was under way is over: a paused pipeline gives its slot back, any other goes on."""
+    if desk.state(f"evt.task.{id}").status == "paused":
         leave(floor, desk, id)
     else:
         go_on(floor, desk, id)
@@ -156,10 +165,8 @@ def _phase_failed(floor: Floor, desk: Desk, id: str, reason: str) -> None:
     if state.attempt >= floor.workflows[state.workflow].phase(phase).attempts_max:
         desk.append(subject, task.TaskFailed(reason=f"{phase} failed {state.attempt} times: {reason}"))
         leave(floor, desk, id)
-    elif state.status == "paused":
-        leave(floor, desk, id)
     else:
-        go_on(floor, desk, id)
+        _go_on_or_rest(floor, desk, id)
 
 
 def _lose(floor: Floor, desk: Desk, id: str, reason: str) -> None:
@@ -169,10 +176,7 @@ def _lose(floor: Floor, desk: Desk, id: str, reason: str) -> None:
     assert state.assignment is not None
     agent, run_id = state.assignment.agent, state.assignment.run
     desk.append(subject, task.AssignmentLost(phase=state.phase, agent=agent, run=run_id, reason=reason))
-    if state.status == "paused":
-        leave(floor, desk, id)
-    else:
-        go_on(floor, desk, id)
+    _go_on_or_rest(floor, desk, id)
 
 
 def revoke(floor: Floor, desk: Desk, state: Task, reason: str) -> None:
@@ -201,7 +205,7 @@ def resume(floor: Floor, desk: Desk, id: str, order: str, reason: str) -> None:
     state: Task = desk.state(subject)
     if (state.status, task.PipelineResumed) not in TRANSITIONS or desk.knows(subject, desk.message.id):
         return
-    admitted = ask_for_slot(desk, id, 10)
+    admitted = ask_for_slot(desk, id, RESUMED_FIRST)
     desk.append(subject, task.PipelineResumed(order=order, reason=reason))
     if admitted:
         start(floor, desk, id)

@@ -90,7 +90,7 @@ def run(folder: Path, at_once: int, count: int, projections: bool = True) -> Fig
 
 
 class _Drive:
-    """Keeps so many in flight; times are taken where the agents' commits are handed to the log."""
+    """Submits them all, and admission lets so many run; times are taken where the agents' commits go to the log."""
 
     def __init__(self, app: App, at_once: int, count: int) -> None:
         self._app, self._at_once, self._count = app, at_once, count
