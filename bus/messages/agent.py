@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, field
 
-from bus.messages.base import Command, Event, Input, Pieces
+from bus.messages.base import Command, Event, Input, Pieces, Recovery
 from bus.subjects import Token
 
 
@@ -40,6 +40,9 @@ class WorkAssigned(Event, frozen=True):
     lease_s: float = 60
     context: Pieces = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
+    recovery: Recovery | None = None
+    produces: str = "artifact"
+    checklist: list[str] = field(default_factory=list)
 
 
 class WorkRevoked(Event, frozen=True):

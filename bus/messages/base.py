@@ -37,3 +37,45 @@ class Input(msgspec.Struct, frozen=True):
     phase: str
     agent: Token
     run: Token
+
+
+class Excerpt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A text that may be long: all of it, or its head and tail, and then the whole is in the blob store."""
+
+    text: str
+    bytes: int = 0
+    sha256: str = ""
+    """Where the whole is kept; empty: nothing is left out."""
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """What a mind wants done. `input` fits the tool's own struct, or the call is refused."""
+
+    tool: str
+    input: Pieces
+
+
+class TestResults(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a test run came to, counted from its own report."""
+
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    skipped: int = 0
+    failures: list[str] = []
+    """The names of the tests that did not pass; the first fifty."""
+
+    @property
+    def green(self) -> bool:
+        return self.passed > 0 and not self.failed and not self.errors
+
+
+class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a phase is done once more, and what is to be done differently."""
+
+    failure: str
+    strategy: str
+    hint: str
+    error: str
+    tries: int = 1
+    tier: int = 0

@@ -42,6 +42,26 @@ class Thaw(Command, frozen=True):
     reason: Reason = ""
 
 
+class ApproveMerge(Command, frozen=True):
+    """Merge the task's branch into the branch that it began at."""
+
+    task_id: Token
+    reason: Reason = ""
+
+
+class DiscardWork(Command, frozen=True):
+    """Throw the task's workspace and its branch away."""
+
+    task_id: Token
+    reason: Reason = ""
+
+
+class WaiveSandbox(Command, frozen=True):
+    """Let commands run on this machine though nothing holds them in."""
+
+    reason: Annotated[Reason, Meta(min_length=1)]
+
+
 class JoinWatch(Command, frozen=True):
     """An actor that must obey a freeze has come up."""
 
@@ -77,6 +97,20 @@ class OverrideOrdered(Event, frozen=True):
     pipeline: str
     override: Pieces
     reason: str = ""
+
+
+class MergeApproved(Event, frozen=True):
+    task: str
+    reason: str = ""
+
+
+class DiscardOrdered(Event, frozen=True):
+    task: str
+    reason: str = ""
+
+
+class SandboxWaived(Event, frozen=True):
+    reason: str
 
 
 class ActorJoined(Event, frozen=True):
@@ -116,6 +150,9 @@ GuardianEvent = (
     PauseOrdered
     | ResumeOrdered
     | OverrideOrdered
+    | MergeApproved
+    | DiscardOrdered
+    | SandboxWaived
     | ActorJoined
     | FreezeOrdered
     | FreezeAcknowledged

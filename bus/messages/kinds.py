@@ -8,7 +8,7 @@ import msgspec
 
 from bus.envelope import COMMAND_MAX_BYTES, Commit, Record
 from bus.errors import Broken, Invalid
-from bus.messages import agent, guardian, run, slots, task
+from bus.messages import agent, call, exec, guardian, playbook, run, sandbox, slots, task, workspace
 from bus.messages.base import Command
 
 EVENTS_OF: dict[str, Any] = {
@@ -17,6 +17,11 @@ EVENTS_OF: dict[str, Any] = {
     "agent": agent.AgentEvent,
     "run": run.RunEvent,
     "guardian": guardian.GuardianEvent,
+    "call": call.CallEvent,
+    "exec": exec.ExecEvent,
+    "workspace": workspace.WorkspaceEvent,
+    "playbook": playbook.PlaybookEvent,
+    "sandbox": sandbox.SandboxEvent,
 }
 
 COMMANDS_OF: dict[str, dict[str, type[Command]]] = {
@@ -31,6 +36,9 @@ COMMANDS_OF: dict[str, dict[str, type[Command]]] = {
         "pause_pipeline": guardian.PausePipeline,
         "resume_pipeline": guardian.ResumePipeline,
         "override_pipeline": guardian.OverridePipeline,
+        "approve_merge": guardian.ApproveMerge,
+        "discard_work": guardian.DiscardWork,
+        "waive_sandbox": guardian.WaiveSandbox,
         "freeze": guardian.Freeze,
         "thaw": guardian.Thaw,
         "join_watch": guardian.JoinWatch,

@@ -18,6 +18,14 @@ class SubmitTask(Command, frozen=True):
     phases: list[Token] | None = None
     priority: Annotated[int, Meta(ge=0, le=9)] = 0
     context: Pieces = field(default_factory=dict)
+    repo: Annotated[str, Meta(max_length=4096, pattern=r"\A[^\x00-\x1f]*\Z")] = ""
+    """The git repository to work in; empty: a fresh one of the task's own."""
+    base: Annotated[str, Meta(max_length=200, pattern=r"\A(?!-)[^\x00-\x20~^:?*\[\\]*\Z")] = ""
+    """The branch to begin at and to merge into; empty: the one that is checked out."""
+    required_actions: Annotated[list[Annotated[str, Meta(max_length=500)]], Meta(max_length=100)] = field(
+        default_factory=list
+    )
+    """The checklist; numbered steps in the text make one when this is empty."""
 
 
 class CancelTask(Command, frozen=True):
@@ -40,6 +48,9 @@ class TaskSubmitted(Event, frozen=True):
     phases: list[str]
     priority: int = 0
     context: Pieces = field(default_factory=dict)
+    repo: str = ""
+    base: str = ""
+    checklist: list[str] = field(default_factory=list)
 
 
 class PipelineStarted(Event, frozen=True):
@@ -78,6 +89,52 @@ class PhaseFailed(Event, frozen=True):
     run: str
     reason: str
     attempt: int = 1
+    failure: str = "unknown"
+
+
+class RecoveryStarted(Event, frozen=True):
+    """A phase failed in a known way, and this is what is tried; not before `not_before_s`, in seconds of the epoch."""
+
+    phase: str
+    failure: str
+    severity: str
+    strategy: str
+    tier: int
+    tries: int
+    hint: str
+    error: str
+    not_before_s: float = 0
+
+
+class RecoveryEnded(Event, frozen=True):
+    phase: str
+    failure: str
+    strategy: str
+    tier: int
+    ok: bool
+
+
+class PhaseReopened(Event, frozen=True):
+    """An earlier phase is done once more, and all that came after it."""
+
+    phase: str
+    because: str
+
+
+class CouncilAsked(Event, frozen=True):
+    """Nobody on the team could help; a council would be asked now."""
+
+    phase: str
+    failure: str
+    reason: str
+
+
+class PersonAsked(Event, frozen=True):
+    """The pipeline waits for a person: to reset it, to cancel it, or to answer and reset it."""
+
+    phase: str
+    failure: str
+    question: str
 
 
 class ResultRefused(Event, frozen=True):
@@ -126,6 +183,11 @@ TaskEvent = (
     | AssignmentLost
     | PhaseCompleted
     | PhaseFailed
+    | RecoveryStarted
+    | RecoveryEnded
+    | PhaseReopened
+    | CouncilAsked
+    | PersonAsked
     | ResultRefused
     | PipelinePaused
     | PipelineResumed

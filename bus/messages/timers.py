@@ -24,4 +24,10 @@ class StepDue(Due, frozen=True):
     run: str
 
 
-AnyDue = LeasesDue | FreezeDue | StepDue
+class RecoveryDue(Due, frozen=True):
+    """A phase may be tried again."""
+
+    task: str
+
+
+AnyDue = LeasesDue | FreezeDue | StepDue | RecoveryDue
