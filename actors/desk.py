@@ -4,83 +4,23 @@ Deciders read from the desk and write to the desk, and touch nothing else. So th
 in a test and in a simulation.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import msgspec
 
+from actors.decider import Effect, Fold, Hold, Message, Outcome, Sending, Source
 from bus.blobs import sha256
 from bus.envelope import Commit, Draft, Record, encode, link
 from bus.errors import Invalid, WitanError
 from bus.ids import derived_id, fresh_id
 from bus.log import Loaded
-from bus.messages.agent import Alive
 from bus.messages.kinds import read_commit
 from bus.timers import Timer
 
 CAUSES = 256
 """So many causes an entity remembers; a command that is repeated later than that is judged by the state alone."""
-
-
-class Fold(NamedTuple):
-    """How a kind's events become a state. `newest_only`: the state is not needed, only where the entity stands."""
-
-    initial: Callable[[], Any]
-    evolve: Callable[[Any, Any], Any]
-    newest_only: bool = False
-
-
-class Source(Protocol):
-    """Where a desk reads entities from."""
-
-    def read(self, subject: str, after: int = 0) -> list[Record]: ...
-
-    def load(self, subject: str) -> Loaded: ...
-
-    def last(self, subject: str) -> Record | None: ...
-
-
-class Hold(Exception):
-    """Not now: the message waits at the actor, unacknowledged, until it is ready again."""
-
-
-class Message(NamedTuple):
-    """One thing to decide on, with everything that a decider may know: ids and the time come with it."""
-
-    id: str
-    body: Any
-    subject: str = ""
-    flow: str = ""
-    now_s: float = 0.0
-    fresh: bool = False
-    """Nobody can have decided on it before, so what it opens cannot be on the log yet."""
-
-
-class Answer(NamedTuple):
-    """The answer to a command that this actor sent."""
-
-    command: str
-    fields: dict[str, Any]
-
-
-class Sending(NamedTuple):
-    """A command to another actor; the answer comes back as a message."""
-
-    actor: str
-    command: str
-    body: msgspec.Struct
-    id: str
-
-
-class Outcome(NamedTuple):
-    """What came of one message."""
-
-    drafts: list[Draft]
-    blobs: list[bytes]
-    timers: list[Timer]
-    sendings: list[Sending]
-    answer: dict[str, object]
 
 
 class _Entity:
@@ -95,60 +35,6 @@ class _Entity:
         self.causes[cause] = None
         if len(self.causes) > CAUSES:
             del self.causes[next(iter(self.causes))]
-
-
-class Decider(Protocol):
-    """What an actor is: where it reads, and what it makes of it. Everything else is the shell's."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def follows(self) -> Sequence[str]:
-        """The subjects of the log that it reads."""
-        ...
-
-    @property
-    def watches(self) -> Sequence[str]:
-        """Those of them whose state it needs though others write them."""
-        ...
-
-    @property
-    def ignores(self) -> Sequence[type]:
-        """Events among those that mean nothing to it."""
-        ...
-
-    @property
-    def woken_as(self) -> Sequence[str]:
-        """The names under which its timers fire."""
-        ...
-
-    def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
-        """The place in the log up to which it has certainly dealt with everything."""
-        ...
-
-    def ready(self, desk: "Desk") -> bool:
-        """Whether messages that had to wait can be tried again."""
-        ...
-
-    def recover(self, desk: "Desk", message: Message) -> None:
-        """What to do first, with nothing but the log to go by."""
-        ...
-
-    def opened_by(self, message: Message) -> str:
-        """The entity that a command makes, if it is one that makes an entity."""
-        ...
-
-    def decide(self, desk: "Desk", message: Message) -> None: ...
-
-    def beats(self) -> list[Alive]:
-        """Who is at work, for the heartbeat."""
-        ...
-
-    @property
-    def beat_s(self) -> float:
-        """How long one heartbeat is good for."""
-        ...
 
 
 class Desk:
@@ -168,7 +54,11 @@ class Desk:
         self._timers: list[Timer] = []
         self._sendings: list[Sending] = []
         self._answer: dict[str, object] = {}
+        self._effects: list[Effect] = []
+        self._opened: list[str] = []
+        self._closed: list[str] = []
         self._looked_up: list[str] = []
+        self._forgotten: list[str] = []
 
     def state(self, subject: str, opens: bool = False) -> Any:
         """What an entity has come to. `opens`: this message is the one that makes it."""
@@ -218,6 +108,21 @@ class Desk:
         cause = self.message.id if len(self.message.id) <= 100 else derived_id(self.message.id)
         self._sendings.append(Sending(actor, command, body, f"{cause}-{len(self._sendings)}-{self.by}"))
 
+    def perform(self, key: str, what: Any) -> None:
+        """Have something done outside once the events are on the log."""
+        self._effects.append(Effect(key, what))
+
+    def open(self, key: str) -> None:
+        """This message is not dealt with before `close`: after a crash it is read again."""
+        self._opened.append(key)
+
+    def close(self, key: str) -> None:
+        self._closed.append(key)
+
+    def forget(self, subject: str) -> None:
+        """Nothing more is expected of this entity; if something comes all the same, it is read from the log."""
+        self._forgotten.append(subject)
+
     def answer(self, **fields: object) -> None:
         """What the sender of the command is told."""
         self._answer.update(fields)
@@ -235,7 +140,18 @@ class Desk:
             if self._looked_up:
                 self._let_go()
         drafts = [draft for subject in self._in_order() for draft in self._drafts(subject, after)]
-        return Outcome(drafts, self._blobs, self._timers, self._sendings, self._answer)
+        for subject in self._forgotten:
+            self._entities.pop(subject, None)
+        return Outcome(
+            drafts,
+            self._blobs,
+            self._timers,
+            self._sendings,
+            self._answer,
+            self._effects,
+            self._opened,
+            self._closed,
+        )
 
     def _let_go(self) -> None:
         """Forget what was only looked up and is not there or has ended: anybody can name any id."""

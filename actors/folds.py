@@ -1,7 +1,7 @@
 """How events become a state, by kind and for single entities by subject: the one table that all desks share."""
 
 from actors.agent import run
-from actors.desk import Fold
+from actors.decider import Fold
 from actors.guardian import orders
 from actors.orchestrator import roster, slots, task
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from actors.desk import Decider, Message
+from actors.decider import Decider, Message
 from actors.outbox import Wires
 from bus.commands import command_id, refuse_headers
 from bus.connection import header

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from actors.desk import Answer, Sending
+from actors.decider import Answer, Effect, Effects, Sending
 from bus import commands
 from bus.blobs import Blobs
 from bus.bridge import Bridge
@@ -49,6 +49,7 @@ class Parcel(NamedTuple):
     timers: list[Timer]
     sendings: list[Sending]
     settled: list[Settled]
+    effects: list[Effect]
     records: int
     upto: int
 
@@ -65,6 +66,7 @@ class Outbox:
         self._closed = False
         self._storing: asyncio.Task[None] | None = None
         self.follower: Follower | None = None
+        self.effects: Effects | None = None
         self.upto = 0
         """The place in the log up to which everything has been dealt with for good."""
 
@@ -132,6 +134,9 @@ class Outbox:
 
     def _finish(self, parcel: Parcel) -> None:
         self.upto = max(self.upto, parcel.upto)
+        if self.effects is not None:
+            for effect in parcel.effects:
+                self.effects.perform(effect)
         for settled in parcel.settled:
             if settled.letter.ack:
                 settled.queue.ack(settled.letter, settled.word)

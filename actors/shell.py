@@ -12,7 +12,8 @@ import msgspec
 import pykka
 import structlog
 
-from actors.desk import Decider, Desk, Hold, Message
+from actors.decider import Decider, Done, Effect, Hold, Message, Outcome, Progress
+from actors.desk import Desk
 from actors.folds import FOLDS
 from actors.intake import Commands, Intake
 from actors.outbox import Outbox, Parcel, Settled, Wires
@@ -31,6 +32,8 @@ from bus.subjects import COMMANDS, TIMERS
 
 PARCEL = 500
 """So many commits are sent off while the rest of the turn is still being decided."""
+EFFECTS_OPEN_S = 60
+"""So long an actor may take to prove that nothing of its last life is left."""
 STRIKES = 3
 """A message that brings its actor down so often is buried."""
 _dues = msgspec.json.Decoder(AnyDue)
@@ -116,6 +119,7 @@ class Shell(pykka.ThreadingActor):
         self.timers: WorkQueue | None = None
         self._subscription: Any = None
         self._held: list[_Held] = []
+        self._unfinished: dict[str, int] = {}
         self._place = 0
         self._heads = (0, 0)
         self._beating = False
@@ -173,9 +177,14 @@ class Shell(pykka.ThreadingActor):
         if self._subscription is not None:
             await self.wires.connection.unsubscribe(self._subscription)
         await self.outbox.close()
+        if self.outbox.effects is not None:
+            await self.outbox.effects.close()
 
     def _begin(self) -> None:
         bridge, wires = self.wires.bridge, self.wires
+        if self.decider.effects is not None:
+            self.outbox.effects = self.decider.effects
+            bridge.run(self.decider.effects.open(self._hear), timeout_s=EFFECTS_OPEN_S)
         head = bridge.run(wires.log.head())
         self._heads = (head, bridge.run(JetStreamLog(wires.connection, COMMANDS).head()))
         self._place = self.outbox.upto = self.decider.resume_after(
@@ -183,10 +192,14 @@ class Shell(pykka.ThreadingActor):
         )
         message = Message(fresh_id(), None, now_s=self._now)
         outcome = self.desk.decide(lambda desk, told: self.decider.recover(desk, told), message, self._place)
-        self._add(outcome, None)
+        self._add(outcome, None, 0)
         self._post()
         bridge.run(self._open())
         self._told.info("actor started", after=self._place, head=head)
+
+    def _hear(self, told: Progress | Done) -> None:
+        if self.actor_ref.is_alive():
+            self.actor_ref.tell(Heard(told))
 
     async def _open(self) -> None:
         me, connection = self.actor_ref, self.wires.connection
@@ -216,7 +229,7 @@ class Shell(pykka.ThreadingActor):
     def _take_records(self, batch: list[Record]) -> None:
         watches, ignores = self.decider.watches, self.decider.ignores
         for record in batch:
-            if record.subject in watches:
+            if watches and record.subject in watches:
                 self.desk.observe(record)
             commit = read_commit(record)
             fresh = record.seq > self._heads[0]
@@ -269,7 +282,7 @@ class Shell(pykka.ThreadingActor):
                 raise
             self._refuse(settled.letter, error, b"+ACK")
         else:
-            self._add(outcome, settled)
+            self._add(outcome, settled, seq)
         self._message_key = ""
 
     def _bury(self, message: Message, settled: Settled | None, seq: int) -> None:
@@ -294,8 +307,13 @@ class Shell(pykka.ThreadingActor):
         answer = msgspec.json.encode(error.answer())
         self._settled.append(Settled(self.commands.queue, letter, word, self.commands, answer))
 
-    def _add(self, outcome: Any, settled: Settled | None) -> None:
+    def _add(self, outcome: Outcome, settled: Settled | None, seq: int) -> None:
         self._drafts += outcome.drafts
+        if outcome.effects or outcome.opened or outcome.closed:
+            self._effects += outcome.effects
+            self._unfinished.update(dict.fromkeys(outcome.opened, seq))
+            for key in outcome.closed:
+                self._unfinished.pop(key, None)
         self._blobs += outcome.blobs
         self._timers += outcome.timers
         self._sendings += outcome.sendings
@@ -311,12 +329,26 @@ class Shell(pykka.ThreadingActor):
                 self._decide(message._replace(now_s=self._now, fresh=False), settled, seq)
 
     def _post(self) -> None:
-        held_from = min((held.seq for held in self._held if held.seq), default=0)
-        upto = held_from - 1 if held_from else self._place
-        if self._drafts or self._settled or self._timers or self._sendings or self._records:
-            parcel = Parcel(self._drafts, self._blobs, self._timers, self._sendings, self._settled, self._records, upto)
+        if self._drafts or self._settled or self._timers or self._sendings or self._effects or self._records:
+            parcel = Parcel(
+                self._drafts,
+                self._blobs,
+                self._timers,
+                self._sendings,
+                self._settled,
+                self._effects,
+                self._records,
+                self._upto(),
+            )
             self.wires.bridge.post(self.outbox.post, parcel)
         self._clear()
+
+    def _upto(self) -> int:
+        """Behind the first message that is held or whose effects are not done, or behind all that has come."""
+        if not self._held and not self._unfinished:
+            return self._place
+        waiting = [held.seq for held in self._held if held.seq] + [seq for seq in self._unfinished.values() if seq]
+        return min(waiting, default=self._place + 1) - 1
 
     def _clear(self) -> None:
         self._drafts: list[Any] = []
@@ -324,6 +356,7 @@ class Shell(pykka.ThreadingActor):
         self._timers: list[Any] = []
         self._sendings: list[Any] = []
         self._settled: list[Settled] = []
+        self._effects: list[Effect] = []
         self._records = 0
 
     def _beat(self) -> None:

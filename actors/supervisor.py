@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pykka
 import structlog
 
-from actors.desk import Decider
+from actors.decider import Decider
 from actors.outbox import Wires
 from actors.shell import Begin, Shell
 from bus.commands import Callers

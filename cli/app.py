@@ -10,7 +10,7 @@ from pykka import ActorRef
 import actors
 from actors.agent.decide import Agents
 from actors.agent.mind import Script, read_script
-from actors.desk import Decider
+from actors.decider import Decider
 from actors.guardian.decide import Guardian
 from actors.orchestrator.decide import Orchestrator
 from actors.orchestrator.workflow import Workflow, read_workflows

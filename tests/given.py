@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from actors.desk import Decider, Desk, Message, Outcome
+from actors.decider import Decider, Message, Outcome
+from actors.desk import Desk
 from actors.folds import FOLDS
 from bus.envelope import Commit, Record, encode, link
 from bus.errors import WitanError

@@ -11,7 +11,8 @@ import msgspec
 
 from actors.agent.decide import Agents
 from actors.agent.mind import Script, ScriptedReply
-from actors.desk import Answer, Decider, Desk, Hold, Message, Outcome
+from actors.decider import Answer, Decider, Hold, Message, Outcome
+from actors.desk import Desk
 from actors.folds import FOLDS
 from actors.guardian.decide import Guardian
 from actors.orchestrator.decide import Orchestrator

@@ -5,7 +5,7 @@ import pytest
 
 from actors.agent.decide import GUARDIAN, Agents
 from actors.agent.mind import Script, ScriptedReply, read_script
-from actors.desk import Answer, Hold
+from actors.decider import Answer, Hold
 from bus.blobs import INLINE_MAX_BYTES, sha256
 from bus.errors import Invalid
 from bus.messages.agent import WorkAssigned, WorkRevoked

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from actors.desk import Decider, Desk, Message
+from actors.decider import Decider, Message
+from actors.desk import Desk
 from actors.orchestrator.decide import Orchestrator
 from bus.connection import Connection
 from bus.errors import WitanError

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from actors.agent.mind import Script, artifact_of
-from actors.desk import Answer, Desk, Hold, Message
+from actors.decider import Answer, Hold, Message
+from actors.desk import Desk
 from bus.envelope import Record, open_envelope
 from bus.messages.agent import Alive, RegisterAgent, WorkAssigned, WorkRevoked
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from actors.desk import Desk, Message
+from actors.decider import Effects, Message
+from actors.desk import Desk
 from actors.guardian.orders import MAIN
 from actors.orchestrator.task import Task, refuse_unless
 from bus.envelope import Record
@@ -26,6 +27,7 @@ class Guardian:
     name = "guardian"
     follows: Sequence[str] = ()
     watches: Sequence[str] = ()
+    effects: Effects | None = None
     ignores: Sequence[type] = ()
     beat_s = 0.0
     woken_as: Sequence[str] = ("guardian",)

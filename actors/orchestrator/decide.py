@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from actors.desk import Answer, Desk, Message
+from actors.decider import Answer, Effects, Message
+from actors.desk import Desk
 from actors.orchestrator import pipeline
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.roster import SUBJECT as ROSTER
@@ -27,6 +28,7 @@ class Orchestrator:
     name = "orchestrator"
     follows: Sequence[str] = ("evt.run.*.*", "evt.guardian.*")
     watches: Sequence[str] = ()
+    effects: Effects | None = None
     ignores: Sequence[type] = (run.RunStarted,)
     beat_s = 0.0
     woken_as: Sequence[str] = ("orchestrator",)

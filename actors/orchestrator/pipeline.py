@@ -1,6 +1,7 @@
 """How a pipeline moves: a slot, a phase, an agent, the next phase, the end."""
 
-from actors.desk import Desk, Message
+from actors.decider import Message
+from actors.desk import Desk
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.roster import SUBJECT as ROSTER
 from actors.orchestrator.slots import SUBJECT as SLOTS

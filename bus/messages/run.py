@@ -73,6 +73,7 @@ class PlaybookOpened(Event, frozen=True):
     call: str
     playbook: str
     version: str
+    at_s: float = 0
     inputs: Pieces = field(default_factory=dict)
 
 

@@ -5,7 +5,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from actors.desk import Decider, Desk, Message
+from actors.decider import Decider, Effects, Message
+from actors.desk import Desk
 from actors.outbox import Wires
 from actors.supervisor import Supervisor
 from bus.blobs import Blobs
@@ -29,6 +30,7 @@ class Counter:
     name = "guardian"
     follows: Sequence[str] = ()
     watches: Sequence[str] = ()
+    effects: Effects | None = None
     ignores: Sequence[type] = ()
     woken_as: Sequence[str] = ("guardian",)
     beat_s = 0.0
