@@ -8,6 +8,9 @@ from msgspec import Meta, field
 from bus.messages.base import Command, Event, Input, Pieces, Recovery
 from bus.subjects import Token
 
+Glob = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f]*\Z")]
+EVERYWHERE = "**"
+
 
 class RegisterAgent(Command, frozen=True):
     """An agent that can take work has come up."""
@@ -15,6 +18,8 @@ class RegisterAgent(Command, frozen=True):
     agent: Token
     role: Token
     capacity: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    territory: Annotated[list[Glob], Meta(max_length=50)] = field(default_factory=lambda: [EVERYWHERE])
+    """Where in a repository it may write."""
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -28,6 +33,7 @@ class AgentJoined(Event, frozen=True):
     agent: str
     role: str
     capacity: int = 1
+    territory: list[str] = field(default_factory=lambda: [EVERYWHERE])
 
 
 class WorkAssigned(Event, frozen=True):
