@@ -1,9 +1,11 @@
 """How events become a state, by kind and for single entities by subject: the one table that all desks share."""
 
-from actors.agent import run
+from actors.agent import run, steps
 from actors.decider import Fold
+from actors.executor import execs, workspace
 from actors.guardian import orders
 from actors.orchestrator import roster, slots, task
+from actors.treasurer import call
 
 FOLDS = {
     "task": Fold(task.Task, task.evolve),
@@ -12,4 +14,9 @@ FOLDS = {
     roster.SUBJECT: Fold(roster.Roster, roster.evolve),
     "run": Fold(run.Run, run.evolve),
     "guardian": Fold(orders.Order, orders.evolve),
+    "step": Fold(steps.Steps, steps.evolve),
+    "call": Fold(call.Calls, call.evolve),
+    "exec": Fold(execs.Execs, execs.evolve),
+    "workspace": Fold(workspace.Workspace, workspace.evolve),
+    "sandbox": Fold(object, lambda sandbox, _: sandbox, newest_only=True),
 }

@@ -1,4 +1,4 @@
-"""An agent's mind: in this release a script, a file of fixed replies, and called a script wherever it is shown."""
+"""A script: a file of fixed replies in place of a mind, and called a script wherever it is shown."""
 
 import tomllib
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 from bus.blobs import INLINE_MAX_BYTES, sha256
 from bus.errors import Invalid
 from bus.messages.agent import WorkAssigned
-from bus.messages.base import Artifact
+from bus.messages.base import Artifact, Pieces, ToolCall
 from bus.subjects import Token
 
 
@@ -25,12 +25,26 @@ class ScriptedReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pad_to_bytes: int = 0
 
 
+class ScriptedTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the script says in one turn of a phase, in the order of the file. `{task}` in it is filled in."""
+
+    phase: Token
+    text: str = ""
+    calls: list[ToolCall] = []
+    after: str = ""
+    """Only when the phase is done once more because of this failure; empty: only when nothing failed before."""
+    delay_s: float = 0
+    failure: str = ""
+    """The mind does not reply but fails in this way, once."""
+
+
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mind that has no thoughts: for the demo, for tests and for measuring everything around the model."""
+    """`replies` end a phase at once and touch nothing; `turns` are played as a model's replies would be."""
 
     name: Token
     about: str
-    replies: list[ScriptedReply]
+    replies: list[ScriptedReply] = []
+    turns: list[ScriptedTurn] = []
 
     @property
     def mind(self) -> str:
@@ -38,6 +52,16 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def reply_to(self, work: WorkAssigned) -> ScriptedReply | None:
         return next((reply for reply in self.replies if reply.phase in (work.phase, "any")), None)
+
+    def plays(self, phase: str) -> bool:
+        """Whether it has turns for this phase."""
+        return any(turn.phase == phase for turn in self.turns)
+
+    def turn_of(self, phase: str, after: str, number: int) -> ScriptedTurn | None:
+        """The turn with this number, counted from 1; what is made for a recovery goes before what is not."""
+        of_phase = [turn for turn in self.turns if turn.phase == phase]
+        fitting = [turn for turn in of_phase if turn.after == after] or [turn for turn in of_phase if not turn.after]
+        return fitting[number - 1] if number <= len(fitting) else None
 
 
 def artifact_of(reply: ScriptedReply, work: WorkAssigned) -> tuple[Artifact, bytes | None]:
@@ -50,6 +74,28 @@ def artifact_of(reply: ScriptedReply, work: WorkAssigned) -> tuple[Artifact, byt
     large = len(content) > INLINE_MAX_BYTES
     artifact = Artifact(reply.name, reply.type, sha256(content), len(content), None if large else text)
     return artifact, content if large else None
+
+
+def filled(value: object, task: str) -> object:
+    """The same with `{task}` filled in wherever a text stands."""
+    match value:
+        case str():
+            return value.replace("{task}", task)
+        case list():
+            return [filled(each, task) for each in value]
+        case dict():
+            return {name: filled(each, task) for name, each in value.items()}
+    return value
+
+
+def calls_of(turn: ScriptedTurn, task: str) -> list[ToolCall]:
+    """The calls of a turn, made for this task."""
+    return [ToolCall(call.tool, _pieces(filled(call.input, task))) for call in turn.calls]
+
+
+def _pieces(value: object) -> Pieces:
+    assert isinstance(value, dict)
+    return value
 
 
 def read_script(path: Path) -> Script:

@@ -8,7 +8,7 @@ import msgspec
 
 from bus.envelope import COMMAND_MAX_BYTES, Commit, Record
 from bus.errors import Broken, Invalid
-from bus.messages import agent, call, exec, guardian, playbook, run, sandbox, slots, task, workspace
+from bus.messages import agent, call, exec, guardian, playbook, run, sandbox, slots, step, task, workspace
 from bus.messages.base import Command
 
 EVENTS_OF: dict[str, Any] = {
@@ -17,6 +17,7 @@ EVENTS_OF: dict[str, Any] = {
     "agent": agent.AgentEvent,
     "run": run.RunEvent,
     "guardian": guardian.GuardianEvent,
+    "step": step.StepEvent,
     "call": call.CallEvent,
     "exec": exec.ExecEvent,
     "workspace": workspace.WorkspaceEvent,

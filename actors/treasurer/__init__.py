@@ -1,0 +1,1 @@
+"""Who asks the minds: the one door between a run and whatever thinks for it."""
