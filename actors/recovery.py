@@ -97,8 +97,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     (
         "rate_limit",
-        r"too ?many ?requests|rate.?limit(?:ed|_error|error|s? (?:exceeded|reached))|\brate limit\b|\bstatus.{0,10}429\b|"
-        r"\b429\b.{0,5}(?:too|status|error)|resource.?exhausted|\bthrottl(?:ed|ing)|overloaded|\bquota exceeded",
+        r"too ?many ?requests|rate.?limit(?:ed|_error|error|s? (?:exceeded|reached))|\brate limit\b|"
+        r"\bstatus.{0,10}429\b|\b429\b.{0,5}(?:too|status|error)|resource.?exhausted|\bthrottl(?:ed|ing)|overloaded|\bquota exceeded",
     ),
     (
         "test_failure",
@@ -120,7 +120,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "timeout",
         r"\btimed out\b|\bTimeout(?:Error|Expired|Exception)\b|\bE(?:SOCKET)?TIMEDOUT\b|deadline exceeded|time-?out >|"
-        r"\btime-?out (?:of|exceeded|after|expired|reached)|(?:gateway|request|read|connect|connection|network) time-?out",
+        r"\btime-?out (?:of|exceeded|after|expired|reached)|"
+        r"(?:gateway|request|read|connect|connection|network) time-?out",
     ),
     (
         "permission_denied",
@@ -141,8 +142,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
         "file_not_found",
         r"no such file|\bFileNotFoundError\b|\bENOENT\b|\bModuleNotFoundError\b|no module named|cannot find (?:module|"
         r"package)|command not found|: not found\b|\b404 not found|did not match any|cannot open shared object|"
-        r"missing script|no rule to make target|manifest unknown|(?:repository|path|file) .{0,200}(?:not found|does not "
-        r"exist)|not a git repository|can't open file|could not find|unable to find|no required module provides|"
+        r"missing script|no rule to make target|manifest unknown|(?:repository|path|file) .{0,200}(?:not found|"
+        r"does not exist)|not a git repository|can't open file|could not find|unable to find|no required module provides|"
         r"no matching (?:package|distribution|version)",
     ),
     (
@@ -162,7 +163,7 @@ _BY_END = {"silence": "timeout", "cap": "timeout", "lost sandbox": "lost"}
 _BY_EXIT = {124: "timeout", 126: "permission_denied", 127: "file_not_found", 137: "out_of_memory"}
 _CRASHES = (132, 134, 135, 136, 139)
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[@-~]")
-_UNSEEN = {code: None for code in (*range(9), 11, 12, *range(14, 32), 127)}
+_UNSEEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127))
 
 
 def classify(text: str, *, exit: int | None = None, ended_by: str = "", tool: str = "") -> Classified:
