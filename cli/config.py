@@ -57,6 +57,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     script: Annotated[
         str, Meta(min_length=1, description="the scripted mind: the name of one that Witan brings, or a path to a file")
     ] = "demo"
+    territories: Annotated[
+        dict[str, list[str]],
+        Meta(description="a table: for an agent, the globs that it may write; unnamed agents have their role's"),
+    ] = field(default_factory=dict)
+    exec_warn_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="seconds: a command silent for so long is reported")
+    ] = 30.0
+    exec_kill_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="seconds: a command silent for so long is killed")
+    ] = 60.0
+    exec_cap_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="seconds: a command that runs for so long is killed")
+    ] = 300.0
+    exec_background_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="seconds: a command that takes longer goes on in the background")
+    ] = 5.0
+    exec_output_kb: Annotated[
+        int,
+        Meta(ge=4, le=65_536, description="kilobytes of a command's output that are kept, half of it head, half tail"),
+    ] = 1024
+    exec_memory_mb: Annotated[
+        int, Meta(ge=64, le=1_048_576, description="megabytes of memory that one process of a command may have")
+    ] = 4096
+    exec_readable: Annotated[
+        list[str], Meta(description="folders that commands may read beside the system's and the workspace: toolchains")
+    ] = field(default_factory=list)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="what is worth a log line")] = (
         "info"
     )

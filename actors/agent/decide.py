@@ -13,6 +13,7 @@ from actors.desk import Desk
 from bus.envelope import Record, open_envelope
 from bus.messages import exec as done
 from bus.messages.agent import Alive, RegisterAgent, WorkAssigned, WorkRevoked
+from bus.messages.base import TestResults
 from bus.messages.call import ModelFailed, ModelReplied
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
 from bus.messages.run import RunFailed, RunFinished, RunStarted, RunStopped
@@ -197,12 +198,13 @@ class Agents:
                 loop.lost(End(told.call, False, told.output.text, told.again, told.exit, told.ended_by, "lost"))
             case done.ExecEnded():
                 ok = told.ended_by == "exit" and told.exit == 0
-                failure = "test_failure" if told.tests is not None and not told.tests.green else ""
-                end = End(told.call, ok, told.output.text, told.again, told.exit, told.ended_by, failure)
+                end = End(told.call, ok, told.output.text, told.again, told.exit, told.ended_by)
+                if told.tests is not None and not told.tests.green:
+                    end = end._replace(ok=False, failure="test_failure", note=_in_words(told.tests))
                 loop.noted(end)
             case done.ToolEnded():
                 end = End(told.call, told.ok, told.output.text, told.again, failure=told.failure)
-                loop.noted(end._replace(artifacts=told.artifacts, tree=told.tree))
+                loop.noted(end._replace(artifacts=tuple(told.artifacts), tree=told.tree))
         self._forget_if_ended(loop)
 
     def _forget_if_ended(self, loop: Loop) -> None:
@@ -252,6 +254,12 @@ class Agents:
         self.active.pop(run, None)
         self.agent_of.pop(run, None)
         self.aside.pop(run, None)
+
+
+def _in_words(tests: TestResults) -> str:
+    """What a test run came to, for whoever mends it."""
+    names = ", ".join(tests.failures[:10])
+    return f"{tests.failed} failed, {tests.errors} errors, {tests.passed} passed: {names}"[:1500]
 
 
 def _heard_by(agent: str) -> tuple[str, str, str]:

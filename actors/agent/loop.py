@@ -35,7 +35,8 @@ class End(NamedTuple):
     exit: int | None = None
     ended_by: str = ""
     failure: str = ""
-    artifacts: list[Artifact] = []
+    note: str = ""
+    artifacts: tuple[Artifact, ...] = ()
     tree: str = ""
 
 
@@ -81,14 +82,18 @@ class Loop:
         if not steps.asked or (failed.turn, failed.again) != (steps.turn, steps.again):
             return
         tries = steps.tries.get(failed.failure, 0) + 1
-        strategy = recovery.STRATEGIES.get(failed.failure)
-        if strategy is None or tries > recovery.TRIES_MAX:
+        found = recovery.classified(failed.failure, failed.reason)
+        if not found.recoverable or tries > recovery.TRIES_MAX:
             self._fail(f"the mind does not reply: {failed.reason}", failed.failure)
             return
         wait_s = max(recovery.wait_s(failed.failure, tries), failed.wait_s)
         self._append(
             said.StepRecoveryStarted(
-                call=str(failed.turn), failure=failed.failure, strategy=strategy.name, tries=tries, wait_s=wait_s
+                call=str(failed.turn),
+                failure=failed.failure,
+                strategy=recovery.recovery_of(found, tries=tries).strategy,
+                tries=tries,
+                wait_s=wait_s,
             )
         )
         self.rest(wait_s)
@@ -134,7 +139,7 @@ class Loop:
         failure = "" if end.ok else (end.failure or self._type_of(request, end))
         if loop:
             failure = "loop"
-        self._append(said.StepEnded(call=end.call, ok=end.ok, mark=mark, loop=loop, failure=failure))
+        self._append(said.StepEnded(call=end.call, ok=end.ok, mark=mark, loop=loop, failure=failure, note=end.note))
         self._waiters(end.call)
         hint = self._learn(request, end, failure)
         if self.ended:
@@ -200,6 +205,9 @@ class Loop:
                 if wish.call not in steps.aside:
                     raise Invalid(f"nothing runs in the background as {wish.call!r}")
                 self._append(request)
+            case tools.Finish() if steps.red and self.work.produces == "test_results":
+                self._append(request, said.StepEnded(call=id, ok=False, failure="test_failure"))
+                self._fail(steps.red, "test_failure")
             case tools.Finish() if steps.aside:
                 raise Invalid(f"{', '.join(sorted(steps.aside))} still runs: `wait` for it before you finish")
             case _:
@@ -257,7 +265,7 @@ class Loop:
             return
         self._close_playbook(artifacts=len(end.artifacts))
         summary = str(request.input.get("summary", ""))
-        self._end(RunFinished(artifacts=end.artifacts, tree=end.tree, summary=summary), "finished")
+        self._end(RunFinished(artifacts=list(end.artifacts), tree=end.tree, summary=summary), "finished")
 
     def _fail(self, reason: str, failure: str) -> None:
         self._close_playbook(error=reason)

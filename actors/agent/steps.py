@@ -33,6 +33,7 @@ class Steps:
         "playbook",
         "recovering",
         "recovery",
+        "red",
         "role",
         "status",
         "task",
@@ -52,6 +53,8 @@ class Steps:
         """Those of them that run in the background."""
         self.failed_now = False
         """Something in this turn went wrong."""
+        self.red = ""
+        """What the last tests of this run said, when they did not pass."""
         self.marks: list[str] = []
         self.tries: dict[str, int] = {}
         self.recovering: dict[str, str] = {}
@@ -109,7 +112,9 @@ def evolve(steps: Steps, event: said.StepEvent) -> Steps:
 
 def _step_ended(steps: Steps, event: said.StepEnded) -> None:
     steps.asked = False
-    steps.open.pop(event.call, None)
+    request = steps.open.pop(event.call, None)
+    if request is not None and request.tool == "test":
+        steps.red = event.note if event.failure == "test_failure" else ""
     steps.aside.discard(event.call)
     steps.failed_now = steps.failed_now or not event.ok
     if event.mark:

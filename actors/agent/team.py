@@ -1,12 +1,12 @@
 """Who is on the team, as the files say: roles, playbooks, territories."""
 
-from typing import NamedTuple
+import msgspec
 
 from actors.agent.playbooks import Playbook
 from actors.agent.role import Role
 
 
-class Team(NamedTuple):
+class Team(msgspec.Struct, frozen=True):
     """What the files say of those who work: roles by name, playbooks by name, and each agent's own territory."""
 
     roles: dict[str, Role] = {}

@@ -51,6 +51,8 @@ class StepEnded(Event, frozen=True):
     mark: str = ""
     loop: bool = False
     failure: str = ""
+    note: str = ""
+    """What the agent makes of it in a few words, where that is not plain from the outcome itself."""
 
 
 class StepRecoveryStarted(Event, frozen=True):

@@ -1,0 +1,144 @@
+"""Commands of a run: their environment, what they may write, their limits, and the warden that runs them."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from actors.executor import reports
+from actors.executor.files import listing
+from actors.executor.jobs import Job
+from actors.executor.sandbox import attest
+from actors.executor.warden import Ended, Order, Warden
+from actors.territory import Territory, kernel_parts
+from bus.messages.base import TestResults
+from bus.messages.sandbox import SandboxAttested
+
+PATH = f"{Path(sys.prefix, 'bin')}:/usr/local/bin:/usr/bin:/bin"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The five layers of safety, as configured."""
+
+    warn_s: float = 30
+    kill_s: float = 60
+    cap_s: float = 300
+    background_s: float = 5
+    output_max_bytes: int = 1024 * 1024
+    memory_max_bytes: int = 4 * 1024**3
+
+
+class Commands:
+    """Runs them, one folder of scratch space each."""
+
+    def __init__(self, folder: Path, readable: list[str], limits: Limits) -> None:
+        self._folder, self._readable, self.limits = folder, readable, limits
+        self._warden: Warden | None = None
+        self.attested = SandboxAttested(level="C", about="not attested yet")
+
+    async def open(self) -> int:
+        """Find out what holds commands in, and see that nothing of an earlier life runs. Answers how much was left."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        found = await attest(self._folder, self._readable)
+        self.attested = SandboxAttested(
+            level=found.level, about=found.about, passed=list(found.passed), failed=list(found.failed)
+        )
+        self._warden = Warden(self._folder, found.level)
+        leftovers = await self._warden.open()
+        for old in self._folder.glob("scratch-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        return leftovers
+
+    async def close(self) -> None:
+        if self._warden is not None:
+            await self._warden.close()
+
+    def stop(self, key: str, why: str) -> None:
+        if self._warden is not None:
+            self._warden.stop(key, why)
+
+    def sweep(self) -> bool:
+        """Whether anything still runs."""
+        return bool(self._warden and self._warden.running())
+
+    async def run(
+        self,
+        job: Job,
+        cwd: Path,
+        command: str,
+        said: Callable[[bytes], None],
+        silent: Callable[[float], None],
+    ) -> Ended:
+        """One command in the workspace, with what its agent's territory lets it write."""
+        territory = Territory(job.territory)
+        whole = job.territory == ("**",)
+        writable = [str(cwd)] if whole else [str(cwd / part) for part in kernel_parts(territory, listing(cwd))]
+        return await self._order(job, cwd, command, writable, said, silent)
+
+    async def run_in(self, job: Job, command: str, cwd: Path, writable: list[str]) -> tuple[int, str]:
+        """A command of a deployment; its exit and what it said."""
+        ended = await self._order(job, cwd, command, writable, lambda _: None, lambda _: None)
+        exit = ended.exit if ended.ended_by == "exit" and ended.exit is not None else 1
+        return exit, (ended.head + ended.tail).decode(errors="replace")
+
+    async def _order(
+        self,
+        job: Job,
+        cwd: Path,
+        command: str,
+        writable: list[str],
+        said: Callable[[bytes], None],
+        silent: Callable[[float], None],
+    ) -> Ended:
+        assert self._warden is not None
+        scratch = self._scratch(job.key)
+        scratch.mkdir(parents=True, exist_ok=True)
+        limits = self.limits
+        order = Order(
+            id=job.key,
+            command=command,
+            cwd=str(cwd),
+            env=self._environment(scratch),
+            readable=self._readable,
+            writable=writable,
+            scratch=str(scratch),
+            network=job.network,
+            warn_s=limits.warn_s,
+            kill_s=limits.kill_s,
+            cap_s=limits.cap_s,
+            output_max_bytes=limits.output_max_bytes,
+            memory_max_bytes=limits.memory_max_bytes,
+        )
+        try:
+            return await self._warden.run(order, said, silent)
+        finally:
+            if job.name != "test":
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    def report(self, key: str, ended: Ended) -> TestResults:
+        """What the tests came to, from their own report or from what they said."""
+        scratch = self._scratch(key)
+        output = (ended.head + ended.tail).decode(errors="replace")
+        try:
+            exit = ended.exit if ended.exit is not None else 1
+            return reports.read_report(scratch / "report.xml", exit, output)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _scratch(self, key: str) -> Path:
+        return self._folder / f"scratch-{key.replace('/', '_')}"
+
+    def _environment(self, scratch: Path) -> dict[str, str]:
+        """The whole environment of a command: nothing of the daemon's own goes in."""
+        return {
+            **reports.polite_env(),
+            "PATH": PATH,
+            "HOME": str(scratch),
+            "TMPDIR": str(scratch),
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "WITAN_REPORT": str(scratch / "report.xml"),
+        }
