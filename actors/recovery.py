@@ -98,7 +98,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "rate_limit",
         r"too ?many ?requests|rate.?limit(?:ed|_error|error|s? (?:exceeded|reached))|\brate limit\b|"
-        r"\bstatus.{0,10}429\b|\b429\b.{0,5}(?:too|status|error)|resource.?exhausted|\bthrottl(?:ed|ing)|overloaded|\bquota exceeded",
+        r"\bstatus.{0,10}429\b|\b429\b.{0,5}(?:too|status|error)|resource.?exhausted|"
+        r"\bthrottl(?:ed|ing)|overloaded|\bquota exceeded",
     ),
     (
         "test_failure",
@@ -143,8 +144,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
         r"no such file|\bFileNotFoundError\b|\bENOENT\b|\bModuleNotFoundError\b|no module named|cannot find (?:module|"
         r"package)|command not found|: not found\b|\b404 not found|did not match any|cannot open shared object|"
         r"missing script|no rule to make target|manifest unknown|(?:repository|path|file) .{0,200}(?:not found|"
-        r"does not exist)|not a git repository|can't open file|could not find|unable to find|no required module provides|"
-        r"no matching (?:package|distribution|version)",
+        r"does not exist)|not a git repository|can't open file|could not find|unable to find|"
+        r"no required module provides|no matching (?:package|distribution|version)",
     ),
     (
         "model_error",
