@@ -158,12 +158,12 @@ async def _ordeal(folder: Path, tasks: int, kills: list[str], seed: int) -> None
         records = await _until_all_ended(daemon, tasks)
         assert checkers.everything_wrong(records, limit=10_000) == []
         assert sum(b'"TaskSubmitted"' in record.body for record in records) == tasks
-        await _live_is_rebuilt(daemon, folder)
+        await live_is_rebuilt(daemon)
     finally:
         daemon.stop()
 
 
-async def _live_is_rebuilt(daemon: Daemon, folder: Path) -> None:
+async def live_is_rebuilt(daemon: Daemon) -> None:
     """P8: what the daemon's tables say is what the log says."""
     async with daemon.connected() as connection:
         log = JetStreamLog(connection)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from cli.config import Settings
 from cli.logs import configure
-from ops.bench import board, commands, entities, lag, memory, pipelines, rebuild, replay, start
+from ops.bench import board, commands, entities, lag, memory, pipelines, rebuild, replay, start, steps
 from ops.bench.ground import BENCH, Lab
 from ops.bench.rows import Row, head, keep, line
 
 FIGURES: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "start": start.rows,
     "pipelines": pipelines.rows,
+    "steps": steps.rows,
     "commands": commands.rows,
     "entities": entities.rows,
     "lag": lag.rows,

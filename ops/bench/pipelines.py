@@ -35,11 +35,11 @@ class Figures(NamedTuple):
 
 def rows(lab: Lab) -> Iterator[Row]:
     for at_once, count in COUNTS.items():
-        bare = _bare(lab, at_once)
+        walk = bare(lab, at_once)
         ours = run(lab.fresh(f"pipelines-{at_once}"), at_once, lab.scaled(count, 2 * at_once))
         if lab.json_lines:
             print(json.dumps(ours._asdict()), flush=True)
-        yield from _rows(ours, bare)
+        yield from _rows(ours, walk)
     alone = run(lab.fresh("pipelines-alone"), at_once, lab.scaled(count // 3, 2 * at_once), projections=False)
     name = f"pipelines_{at_once}_without_tables_steps_per_s"
     yield Row(name, alone.steps_per_s, "steps/s", ours.steps_per_s, "the same with the projector running beside them")
@@ -154,8 +154,9 @@ class _Drive:
         return self._submit(drafts)
 
 
-def _bare(lab: Lab, at_once: int) -> dict[str, float]:
-    with ground(lab.fresh(f"bare-{at_once}")) as here:
+def bare(lab: Lab, at_once: int) -> dict[str, float]:
+    """One guarded append after the other, on the disk before the next; so many walkers at once."""
+    with ground(lab.fresh(f"bare-{at_once}-{fresh_id()}")) as here:
         return here.bridge.run(_bare_loop(here, at_once, lab.scaled(BARE_STEPS, 10 * at_once)), timeout_s=120)
 
 
