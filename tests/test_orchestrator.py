@@ -1,6 +1,7 @@
 """What the orchestrator does, as sentences about events."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +14,12 @@ from bus.messages import guardian, run, slots, task
 from bus.messages.agent import AgentJoined, Alive, RegisterAgent, WorkAssigned, WorkRevoked
 from bus.messages.base import Input
 from bus.messages.timers import LeasesDue
-from cli.app import FILES
 from tests.given import NOW, Story
 
+FILES = Path(__file__).parent.parent / "actors"
 SLOTS, ROSTER = "evt.slots.main", "evt.agent.roster"
 T1, T2, T3 = "evt.task.t1", "evt.task.t2", "evt.task.t3"
-TWO_STEPS = Workflow("two", "for tests", [Phase("plan", "planner"), Phase("code", "coder", attempts_max=2)])
+TWO_STEPS = Workflow("two", "for tests", [Phase("plan", "planner"), Phase("code", "coder")])
 PLANNER = AgentJoined(agent="planner-01", role="planner", capacity=9)
 CODER = AgentJoined(agent="coder-01", role="coder", capacity=9)
 SUBMITTED = task.TaskSubmitted(task="build it", workflow="two", phases=["plan", "code"])
@@ -134,25 +135,6 @@ def test_the_last_phase_ends_the_task_and_lets_the_next_one_in() -> None:
         (SLOTS, slots.PipelineAdmitted(task="t3")),
     ]
     assert (T3, task.PipelineStarted()) in told
-
-
-def test_a_failed_run_is_tried_again_and_then_the_task_fails() -> None:
-    story_of = planning().given(T1, task.PhaseCompleted(phase="plan", agent="planner-01", run="t1-1"))
-    for attempt, epoch in ((1, 2), (2, 3)):
-        request = task.PhaseRequested(phase="code", role="coder", attempt=attempt)
-        assign = task.PhaseAssigned(phase="code", agent="coder-01", run=f"t1-{epoch}", epoch=epoch)
-        story_of.given(T1, request, assign).given(
-            "evt.agent.coder-01",
-            WorkAssigned(run=f"t1-{epoch}", task="t1", phase="code", role="coder", text="x", attempt=attempt),
-        )
-        if attempt == 1:
-            failed = task.PhaseFailed(phase="code", agent="coder-01", run="t1-2", reason="no", attempt=1)
-            story_of.given(T1, failed)
-    story_of.when(run.RunFailed(reason="no"), "evt.run.coder-01.t1-3", "t1").then(
-        (T1, task.PhaseFailed(phase="code", agent="coder-01", run="t1-3", reason="no", attempt=2)),
-        (T1, task.TaskFailed(reason="code failed 2 times: no")),
-        (SLOTS, slots.PipelineReleased(task="t1")),
-    )
 
 
 def test_a_pause_lets_the_phase_finish_and_starts_no_other() -> None:
@@ -326,7 +308,9 @@ def test_more_slots_let_more_in() -> None:
     assert told[:2] == [(SLOTS, slots.SlotsResized(limit=3, by_hand=True)), (SLOTS, slots.PipelineAdmitted(task="t3"))]
 
 
-@pytest.mark.parametrize("status", ["absent", "pending", "running", "paused", "completed", "failed", "cancelled"])
+@pytest.mark.parametrize(
+    "status", ["absent", "pending", "running", "paused", "waiting", "completed", "failed", "cancelled"]
+)
 @pytest.mark.parametrize("event", sorted({event for _, event in TRANSITIONS} - {task.TaskSubmitted}, key=str))
 def test_the_table_decides_what_is_refused(status: str, event: type[task.TaskEvent]) -> None:
     state = Task(status=status)  # type: ignore[arg-type]
@@ -339,6 +323,13 @@ def test_the_table_decides_what_is_refused(status: str, event: type[task.TaskEve
 
 def test_an_event_that_the_table_does_not_know_leaves_the_status_alone() -> None:
     assert evolve(Task(status="completed"), task.PipelinePaused(order="o")).status == "completed"
+
+
+def test_a_phase_can_only_fall_back_on_an_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_text('name = "odd"\nabout = "x"\nphases = [{name = "a", role = "r", on_failure = "b"}]\n')
+    with pytest.raises(Invalid, match=r"\$\.phases\[0\]\.on_failure: 'b'"):
+        read_workflow(path)
 
 
 def test_every_workflow_that_comes_with_witan_is_valid() -> None:

@@ -9,7 +9,7 @@ from actors.desk import Desk
 from actors.guardian.orders import MAIN
 from actors.orchestrator.task import Task, refuse_unless
 from bus.envelope import Record
-from bus.errors import Refused
+from bus.errors import Missing, Refused
 from bus.ids import derived_id
 from bus.messages import guardian as said
 from bus.messages import task
@@ -18,6 +18,8 @@ from bus.messages.base import Event
 from bus.messages.timers import FreezeDue
 
 CONTEXT_MAX_BYTES = 48 * 1024
+MERGED_FROM = ("completed",)
+DISCARDED_FROM = ("completed", "failed", "cancelled", "waiting")
 DEAD_LETTERS = "evt.guardian.dead"
 
 
@@ -50,7 +52,7 @@ class Guardian:
         return head
 
     def opened_by(self, message: Message) -> str:
-        orders = said.PausePipeline | said.ResumePipeline | said.OverridePipeline
+        orders = said.PausePipeline | said.ResumePipeline | said.OverridePipeline | said.ApproveMerge | said.DiscardWork
         return f"evt.guardian.{derived_id(message.id)}" if isinstance(message.body, orders) else ""
 
     def decide(self, desk: Desk, message: Message) -> None:
@@ -66,6 +68,16 @@ class Guardian:
             case said.OverridePipeline():
                 override = said.OverrideOrdered(pipeline=body.pipeline_id, override=body.override, reason=body.reason)
                 self._order(desk, body.pipeline_id, override, task.TaskCancelled, "override")
+            case said.ApproveMerge():
+                merge = said.MergeApproved(task=body.task_id, reason=body.reason)
+                self._order_on_work(desk, body.task_id, merge, MERGED_FROM, "merge")
+            case said.DiscardWork():
+                discard = said.DiscardOrdered(task=body.task_id, reason=body.reason)
+                self._order_on_work(desk, body.task_id, discard, DISCARDED_FROM, "discard")
+            case said.WaiveSandbox():
+                if not desk.state(MAIN).waived:
+                    desk.append(MAIN, said.SandboxWaived(reason=body.reason))
+                desk.answer(ordered="waive_sandbox")
             case said.Freeze():
                 self._freeze(desk, body)
             case said.Thaw():
@@ -91,6 +103,22 @@ class Guardian:
                 _refuse_if_too_large(state, order)
             desk.append(subject, order)
         desk.answer(order=id, pipeline_id=pipeline, ordered=wish)
+
+    def _order_on_work(self, desk: Desk, id: str, order: Event, allowed: Sequence[str], wish: str) -> None:
+        """Record an order about what a task has made."""
+        order_id = derived_id(desk.message.id)
+        subject = f"evt.guardian.{order_id}"
+        if not desk.state(subject, opens=True).given:
+            status = desk.peek(f"evt.task.{id}").status
+            if status == "absent":
+                raise Missing(f"cannot {wish}: there is no such task")
+            if status not in allowed:
+                raise Refused(
+                    f"cannot {wish}: the task is {status}",
+                    f"That is possible when it is {' or '.join(allowed)}. See `witan status`.",
+                )
+            desk.append(subject, order)
+        desk.answer(order=order_id, pipeline_id=id, ordered=wish)
 
     def _freeze(self, desk: Desk, wish: said.Freeze) -> None:
         main = desk.state(MAIN)
@@ -127,9 +155,9 @@ class Guardian:
 
 def _refuse_if_too_large(state: Task, order: said.OverrideOrdered) -> None:
     """Every assignment carries the task's text, context and overrides, and must fit into one commit."""
-    carried = len(msgspec.json.encode((state.text, state.context, order.override)))
+    carried = len(msgspec.json.encode((state.text, state.context, state.checklist, order.override)))
     if carried > CONTEXT_MAX_BYTES:
         raise Refused(
-            f"the task would carry {carried} bytes of text, context and overrides",
+            f"the task would carry {carried} bytes of text, context, checklist and overrides",
             f"Keep it under {CONTEXT_MAX_BYTES}: put large texts into a file and name the file.",
         )

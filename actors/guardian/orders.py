@@ -10,11 +10,12 @@ MAIN = "evt.guardian.main"
 class Order:
     """One order to one pipeline, or, in the entity `main`, the freeze of everything and who must obey it."""
 
-    __slots__ = ("acknowledged", "actors", "frozen", "given")
+    __slots__ = ("acknowledged", "actors", "frozen", "given", "waived")
 
     def __init__(self) -> None:
         self.given = False
         self.frozen = ""
+        self.waived = False
         self.actors: set[str] = set()
         self.acknowledged: set[str] = set()
 
@@ -26,8 +27,16 @@ class Order:
 def evolve(order: Order, event: said.GuardianEvent) -> Order:
     """What the order is after the event."""
     match event:
-        case said.PauseOrdered() | said.ResumeOrdered() | said.OverrideOrdered():
+        case (
+            said.PauseOrdered()
+            | said.ResumeOrdered()
+            | said.OverrideOrdered()
+            | said.MergeApproved()
+            | said.DiscardOrdered()
+        ):
             order.given = True
+        case said.SandboxWaived():
+            order.waived = True
         case said.ActorJoined():
             order.actors.add(event.actor)
         case said.FreezeOrdered():

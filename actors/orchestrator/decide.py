@@ -7,19 +7,21 @@ import msgspec
 
 from actors.decider import Answer, Effects, Message
 from actors.desk import Desk
-from actors.orchestrator import pipeline
+from actors.orchestrator import escalation, pipeline, staffing
+from actors.orchestrator.checklist import steps_of
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.roster import SUBJECT as ROSTER
+from actors.orchestrator.roster import member_of
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from actors.orchestrator.task import Task, refuse_unless
 from actors.orchestrator.workflow import Workflow
 from bus.envelope import Record, open_envelope
-from bus.errors import Refused
+from bus.errors import Invalid, Refused
 from bus.ids import derived_id
 from bus.messages import guardian, run, slots, task
 from bus.messages.agent import AgentJoined, Alive, RegisterAgent
 from bus.messages.base import Command
-from bus.messages.timers import LeasesDue
+from bus.messages.timers import LeasesDue, RecoveryDue
 
 
 class Orchestrator:
@@ -60,8 +62,7 @@ class Orchestrator:
         if admission.frozen:
             acknowledge = guardian.AcknowledgeFreeze(order=admission.frozen, actor=self.name)
             desk.send("guardian", "acknowledge_freeze", acknowledge)
-        for id in list(admission.holders):
-            pipeline.take_up(self.floor, desk, id)
+        pipeline.take_up(self.floor, desk, list(admission.holders))
         pipeline.admit(self.floor, desk)
 
     def opened_by(self, message: Message) -> str:
@@ -79,6 +80,8 @@ class Orchestrator:
                 self.floor.alive(body.agent, body.runs, message.now_s)
             case LeasesDue():
                 pipeline.leases_due(self.floor, desk)
+            case RecoveryDue():
+                pipeline.recovery_due(self.floor, desk, body.task)
             case Command():
                 self._command(desk, message, body)
             case _:
@@ -132,6 +135,7 @@ class Orchestrator:
             desk.append(SLOTS, slots.WorkThawed(order=order.order))
             for id in list(admission.holders):
                 pipeline.go_on(self.floor, desk, id)
+            staffing.let_all_in(self.floor, desk)
             pipeline.admit(self.floor, desk)
 
     def _submit(self, desk: Desk, message: Message, wish: task.SubmitTask) -> None:
@@ -150,6 +154,7 @@ class Orchestrator:
                 f"The workflows are: {', '.join(sorted(self.floor.workflows))}.",
             )
         phases = workflow.subset(wish.phases)
+        repo = _whole_path(wish.repo)
         admitted = pipeline.ask_for_slot(desk, id, wish.priority)
         desk.append(
             subject,
@@ -159,6 +164,9 @@ class Orchestrator:
                 phases=phases,
                 priority=wish.priority,
                 context=wish.context,
+                repo=repo,
+                base=wish.base,
+                checklist=wish.required_actions or steps_of(wish.task),
             ),
         )
         if admitted:
@@ -170,9 +178,11 @@ class Orchestrator:
         if not desk.knows(subject, message.id):
             state: Task = desk.state(subject)
             refuse_unless(state, task.TaskCancelled, "cancel")
-            pipeline.revoke(self.floor, desk, state, wish.reason or "the task was cancelled")
+            self.floor.stop_waiting(state.role, wish.task_id, state.repo)
+            staffing.revoke(self.floor, desk, state, wish.reason or "the task was cancelled")
             desk.append(subject, task.TaskCancelled(reason=wish.reason))
             pipeline.leave(self.floor, desk, wish.task_id)
+            staffing.freed(self.floor, desk, state.role, state.repo)
         desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
 
     def _reset(self, desk: Desk, message: Message, wish: task.ResetTask) -> None:
@@ -180,22 +190,32 @@ class Orchestrator:
         if not desk.knows(subject, message.id):
             state: Task = desk.state(subject)
             refuse_unless(state, task.TaskReset, "reset")
-            self.floor.stop_waiting(state.role, wish.task_id)
-            pipeline.revoke(self.floor, desk, state, wish.reason or "the task was reset")
+            self.floor.stop_waiting(state.role, wish.task_id, state.repo)
+            staffing.revoke(self.floor, desk, state, wish.reason or "the task was reset")
             admitted = pipeline.ask_for_slot(desk, wish.task_id, pipeline.RESUMED_FIRST)
-            desk.append(subject, task.TaskReset(reason=wish.reason))
+            desk.append(subject, *escalation.ended(state), task.TaskReset(reason=wish.reason))
             if state.status == "running":
                 pipeline.go_on(self.floor, desk, wish.task_id)
             elif admitted:
                 pipeline.start(self.floor, desk, wish.task_id)
+            staffing.freed(self.floor, desk, state.role, state.repo)
         desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
 
     def _register(self, desk: Desk, wish: RegisterAgent) -> None:
-        member = desk.state(ROSTER).members.get(wish.agent)
-        if member is None or (member.role, member.capacity) != (wish.role, wish.capacity):
-            desk.append(ROSTER, AgentJoined(agent=wish.agent, role=wish.role, capacity=wish.capacity))
+        joined = AgentJoined(agent=wish.agent, role=wish.role, capacity=wish.capacity, territory=wish.territory)
+        if desk.state(ROSTER).members.get(wish.agent) != member_of(joined):
+            desk.append(ROSTER, joined)
         self.floor.enter(wish.agent, wish.role)
         runs = [run for run, agent in self.floor.agent_of.items() if agent == wish.agent]
-        open_work = [pipeline.work_for(self.floor, desk, self.floor.task_of[run]) for run in runs]
+        open_work = [staffing.work_for(self.floor, desk, self.floor.task_of[run]) for run in runs]
         desk.answer(agent=wish.agent, runs=[msgspec.to_builtins(work) for work in open_work])
-        pipeline.staff(self.floor, desk, wish.role)
+        staffing.staff(self.floor, desk, wish.role)
+
+
+def _whole_path(repo: str) -> str:
+    """The same repository has one name, so that its territories are one."""
+    if not repo:
+        return ""
+    if not repo.startswith("/"):
+        raise Invalid(f"`repo` is not an absolute path: {repo[:200]!r}", "Say the whole path, from `/` on.")
+    return "/" + "/".join(part for part in repo.split("/") if part not in ("", "."))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from actors.orchestrator.roster import Member
 from actors.orchestrator.workflow import Workflow
+from actors.territory import Territory, overlaps
 
 
 class Floor:
@@ -15,6 +16,7 @@ class Floor:
 
     def __init__(self, workflows: Mapping[str, Workflow], lease_s: float) -> None:
         self.workflows = workflows
+        self.plans = {(flow.name, phase.name): phase for flow in workflows.values() for phase in flow.phases}
         self.lease_s = lease_s
         self.load: dict[str, int] = {}
         self.deadlines: dict[str, float] = {}
@@ -25,6 +27,11 @@ class Floor:
         self.role_of: dict[str, str] = {}
         self.idle: dict[str, dict[str, None]] = {}
         self.armed = False
+        self.repo_of: dict[str, str] = {}
+        self.at_work: dict[str, dict[str, str]] = {}
+        """By repository: its runs and their agents."""
+        self.held_up: dict[str, dict[str, None]] = {}
+        """By repository: the tasks that wait until a territory is free, in the order of their coming."""
 
     def enter(self, agent: str, role: str) -> None:
         """An agent is there."""
@@ -32,6 +39,11 @@ class Floor:
         if not self.load.get(agent):
             self.idle.setdefault(role, {})[agent] = None
         self.role_of[agent] = role
+
+    def work_in(self, repo: str, run: str) -> None:
+        """The run's territory in this repository is taken until the run is given back."""
+        self.repo_of[run] = repo
+        self.at_work.setdefault(repo, {})[run] = self.agent_of[run]
 
     def take(self, agent: str, run: str, task: str, now_s: float) -> None:
         self.load[agent] = self.load.get(agent, 0) + 1
@@ -46,27 +58,51 @@ class Floor:
             if not self.load[agent] and agent not in self.suspects and agent in self.role_of:
                 self.idle.setdefault(self.role_of[agent], {})[agent] = None
             del self.deadlines[run], self.task_of[run]
+            if repo := self.repo_of.pop(run, ""):
+                del self.at_work[repo][run]
+                if not self.at_work[repo]:
+                    del self.at_work[repo]
 
     def wait(self, role: str, task: str) -> None:
         line = self.waiting.setdefault(role, deque())
         if task not in line:
             line.append(task)
 
-    def stop_waiting(self, role: str, task: str) -> None:
+    def stop_waiting(self, role: str, task: str, repo: str = "") -> None:
         line = self.waiting.get(role)
         if line and task in line:
             line.remove(task)
+        self.let_go(repo, task)
 
-    def choose(self, role: str, members: dict[str, Member]) -> str:
-        """The least loaded agent of the role that has room; one that let a lease expire only if nobody else has."""
+    def hold_up(self, repo: str, task: str) -> None:
+        """The task waits for a territory, and those that come after it wait behind it."""
+        self.held_up.setdefault(repo, {})[task] = None
+
+    def let_go(self, repo: str, task: str) -> None:
+        line = self.held_up.get(repo)
+        if line is not None:
+            line.pop(task, None)
+            if not line:
+                del self.held_up[repo]
+
+    def next_in(self, repo: str) -> str:
+        return next(iter(self.held_up.get(repo, ())), "")
+
+    def choose(self, role: str, members: dict[str, Member], repo: str = "", avoid: str = "") -> str:
+        """The least loaded agent of the role that has room and a free territory; others before one to `avoid`.
+
+        One that let a lease expire is taken only if nobody else has room.
+        """
+        others = [members[agent].territory for agent in self.at_work[repo].values()] if repo in self.at_work else []
         for agent in self.idle.get(role, ()):
-            return agent
-        best, best_rank = "", (True, 0.0)
+            if agent != avoid and (not others or _is_clear(members[agent].territory, others)):
+                return agent
+        best, best_rank = "", (True, True, 0.0)
         for agent, member in members.items():
             load = self.load.get(agent, 0)
-            if member.role != role or load >= member.capacity:
+            if member.role != role or load >= member.capacity or (others and not _is_clear(member.territory, others)):
                 continue
-            rank = (agent in self.suspects, load / member.capacity)
+            rank = (agent in self.suspects, agent == avoid, load / member.capacity)
             if not best or rank < best_rank:
                 best, best_rank = agent, rank
         return best
@@ -85,3 +121,7 @@ class Floor:
 
     def expired(self, now_s: float) -> list[str]:
         return [run for run, deadline in self.deadlines.items() if deadline <= now_s]
+
+
+def _is_clear(territory: Territory, others: Iterable[Territory]) -> bool:
+    return not any(overlaps(territory, other) for other in others)

@@ -2,13 +2,13 @@
 
 from actors.decider import Message
 from actors.desk import Desk
+from actors.orchestrator import escalation, staffing
 from actors.orchestrator.floor import Floor
-from actors.orchestrator.roster import SUBJECT as ROSTER
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from actors.orchestrator.task import TRANSITIONS, Task
+from actors.recovery import classified
 from bus.messages import run, slots, task
-from bus.messages.agent import WorkAssigned, WorkRevoked
-from bus.messages.timers import LeasesDue
+from bus.messages.timers import RecoveryDue
 
 RESUMED_FIRST = 10
 """A resumed pipeline goes before every priority that a submission can have."""
@@ -55,62 +55,26 @@ def start(floor: Floor, desk: Desk, id: str) -> None:
 
 
 def go_on(floor: Floor, desk: Desk, id: str) -> None:
-    """Request the phase that is next, unless one is under way or everything stands still."""
+    """Request the phase that is next, unless one is under way, or it is too early, or everything stands still."""
     subject = f"evt.task.{id}"
     state: Task = desk.state(subject)
     if state.status != "running" or state.assignment or desk.state(SLOTS).frozen:
         return
     if not state.phase:
-        role = floor.workflows[state.workflow].phase(state.next_phase).role
-        desk.append(subject, task.PhaseRequested(phase=state.next_phase, role=role, attempt=state.attempt + 1))
-    assign(floor, desk, id)
-
-
-def assign(floor: Floor, desk: Desk, id: str) -> None:
-    """Give the requested phase to an agent, or let it wait for one."""
-    subject = f"evt.task.{id}"
-    state: Task = desk.state(subject)
-    agent = floor.choose(state.role, desk.state(ROSTER).members)
-    if not agent:
-        floor.wait(state.role, id)
-        return
-    epoch = state.epoch + 1
-    run_id = f"{id}-{epoch}"
-    desk.append(subject, task.PhaseAssigned(phase=state.phase, agent=agent, run=run_id, epoch=epoch))
-    floor.take(agent, run_id, id, desk.message.now_s)
-    desk.append(f"evt.agent.{agent}", work_for(floor, desk, id), flow=id)
-    arm_leases(floor, desk)
-
-
-def work_for(floor: Floor, desk: Desk, id: str) -> WorkAssigned:
-    """The assignment as the agent reads it."""
-    state: Task = desk.state(f"evt.task.{id}")
-    assert state.assignment is not None
-    return WorkAssigned(
-        run=state.assignment.run,
-        task=id,
-        phase=state.phase,
-        role=state.role,
-        text=state.text,
-        attempt=state.attempt,
-        lease_s=floor.lease_s,
-        context=state.context,
-        inputs=list(state.done),
-    )
-
-
-def staff(floor: Floor, desk: Desk, role: str) -> None:
-    """Somebody of this role has room: give out what waits for one."""
-    line = floor.waiting.get(role)
-    if desk.state(SLOTS).frozen:
-        return
-    while line:
-        if not floor.choose(role, desk.state(ROSTER).members):
+        if state.trouble.not_before_s > desk.message.now_s:
+            desk.wake("orchestrator", f"recovery-{id}", state.trouble.not_before_s, RecoveryDue(task=id))
             return
-        id = line.popleft()
-        state: Task = desk.state(f"evt.task.{id}")
-        if state.status == "running" and state.waits_for_agent:
-            assign(floor, desk, id)
+        phase = state.next_phase
+        attempt = (state.attempt or state.trouble.requests.get(phase, 0)) + 1
+        role = floor.plans[state.workflow, phase].role
+        desk.append(subject, task.PhaseRequested(phase=phase, role=role, attempt=attempt))
+    staffing.assign(floor, desk, id)
+
+
+def recovery_due(floor: Floor, desk: Desk, id: str) -> None:
+    """The pause before another try is over."""
+    if not desk.state(f"evt.task.{id}").phase:
+        go_on(floor, desk, id)
 
 
 def run_ended(
@@ -131,12 +95,16 @@ def run_ended(
     floor.give_back(run_id)
     if isinstance(end, run.RunFinished):
         desk.append(subject, task.PhaseCompleted(phase=state.phase, agent=agent, run=run_id))
+        if state.trouble.attempts:
+            desk.append(subject, *escalation.ended(state, state.phase, ok=True))
         _after_phase(floor, desk, message.flow)
     elif isinstance(end, run.RunFailed):
-        _phase_failed(floor, desk, message.flow, end.reason)
+        _fail(floor, desk, message.flow, end)
+        _go_on_or_rest(floor, desk, message.flow)
     else:
         _lose(floor, desk, message.flow, end.reason)
-    staff(floor, desk, role)
+        _go_on_or_rest(floor, desk, message.flow)
+    staffing.freed(floor, desk, role, state.repo)
 
 
 def _after_phase(floor: Floor, desk: Desk, id: str) -> None:
@@ -150,42 +118,30 @@ def _after_phase(floor: Floor, desk: Desk, id: str) -> None:
 
 
 def _go_on_or_rest(floor: Floor, desk: Desk, id: str) -> None:
-    """What was under way is over: a paused pipeline gives its slot back, any other goes on."""
-    if desk.state(f"evt.task.{id}").status == "paused":
+    """What was under way is over: a pipeline that is paused or waits gives its slot back, any other goes on."""
+    if desk.state(f"evt.task.{id}").status in ("paused", "waiting"):
         leave(floor, desk, id)
     else:
         go_on(floor, desk, id)
 
 
-def _phase_failed(floor: Floor, desk: Desk, id: str, reason: str) -> None:
+def _fail(floor: Floor, desk: Desk, id: str, end: run.RunFailed) -> None:
     subject = f"evt.task.{id}"
     state: Task = desk.state(subject)
-    assert state.assignment is not None
-    agent, run_id, phase = state.assignment.agent, state.assignment.run, state.phase
-    desk.append(subject, task.PhaseFailed(phase=phase, agent=agent, run=run_id, reason=reason, attempt=state.attempt))
-    if state.attempt >= floor.workflows[state.workflow].phase(phase).attempts_max:
-        desk.append(subject, task.TaskFailed(reason=f"{phase} failed {state.attempt} times: {reason}"))
-        leave(floor, desk, id)
-    else:
-        _go_on_or_rest(floor, desk, id)
+    plan, found = floor.plans[state.workflow, state.phase], classified(end.failure, end.reason)
+    desk.append(subject, *escalation.phase_failed(state, plan, found, end.reason, now_s=desk.message.now_s))
 
 
 def _lose(floor: Floor, desk: Desk, id: str, reason: str) -> None:
-    """The assignment is gone, the phase is not: somebody else takes it, once the pipeline is not paused."""
+    """The assignment is gone, the phase is not: somebody else takes it, unless that has happened too often."""
     subject = f"evt.task.{id}"
     state: Task = desk.state(subject)
     assert state.assignment is not None
-    agent, run_id = state.assignment.agent, state.assignment.run
-    desk.append(subject, task.AssignmentLost(phase=state.phase, agent=agent, run=run_id, reason=reason))
-    _go_on_or_rest(floor, desk, id)
-
-
-def revoke(floor: Floor, desk: Desk, state: Task, reason: str) -> None:
-    """Tell the agent to stop; whatever it still sends is refused, because the run is not the current one any more."""
-    if state.assignment:
-        floor.give_back(state.assignment.run)
-        revoked = WorkRevoked(run=state.assignment.run, reason=reason)
-        desk.append(f"evt.agent.{state.assignment.agent}", revoked)
+    if state.trouble.losses + 1 >= escalation.LOSSES_MAX:
+        _fail(floor, desk, id, run.RunFailed(reason=reason, failure="lost"))
+    else:
+        agent, run_id = state.assignment.agent, state.assignment.run
+        desk.append(subject, task.AssignmentLost(phase=state.phase, agent=agent, run=run_id, reason=reason))
 
 
 def pause(floor: Floor, desk: Desk, id: str, order: str, reason: str) -> None:
@@ -196,8 +152,9 @@ def pause(floor: Floor, desk: Desk, id: str, order: str, reason: str) -> None:
         return
     desk.append(subject, task.PipelinePaused(order=order, reason=reason))
     if state.assignment is None:
-        floor.stop_waiting(state.role, id)
+        floor.stop_waiting(state.role, id, state.repo)
         leave(floor, desk, id)
+        staffing.freed(floor, desk, state.role, state.repo)
 
 
 def resume(floor: Floor, desk: Desk, id: str, order: str, reason: str) -> None:
@@ -212,43 +169,41 @@ def resume(floor: Floor, desk: Desk, id: str, order: str, reason: str) -> None:
         start(floor, desk, id)
 
 
-def arm_leases(floor: Floor, desk: Desk) -> None:
-    """One timer for all leases, set only when none is: it is due when the first of them can be."""
-    if not floor.armed and floor.deadlines:
-        floor.armed = True
-        desk.wake("orchestrator", "leases", min(floor.deadlines.values()) + 0.05, LeasesDue())
-
-
 def leases_due(floor: Floor, desk: Desk) -> None:
-    """Take the work of silent agents away and give it to others."""
+    """Take the work of silent agents away and give it to others.
+
+    In a repository one run at a time: a crash may cut between two tasks, and a territory must be free on the log before
+    somebody else gets it.
+    """
     floor.armed = False
+    lost: dict[str, Task] = {}
+    repos: set[str] = set()
     for run_id in floor.expired(desk.message.now_s):
         id, agent = floor.task_of[run_id], floor.agent_of[run_id]
+        state: Task = desk.state(f"evt.task.{id}")
+        if state.repo in repos:
+            continue
+        repos |= {state.repo} - {""}
+        lost[id] = state
         floor.suspect(agent)
-        revoke(floor, desk, desk.state(f"evt.task.{id}"), "the lease expired")
+        staffing.revoke(floor, desk, state, "the lease expired")
         _lose(floor, desk, id, f"{agent} was silent for {floor.lease_s:g} s")
-    arm_leases(floor, desk)
+    for id, state in lost.items():
+        _go_on_or_rest(floor, desk, id)
+        staffing.freed(floor, desk, state.role, state.repo)
+    staffing.arm_leases(floor, desk)
 
 
-def take_up(floor: Floor, desk: Desk, id: str) -> None:
-    """After a start: put a slot's holder back on the floor, or finish the step that a crash interrupted."""
-    state: Task = desk.state(f"evt.task.{id}")
-    if state.closed or (state.status == "paused" and state.assignment is None):
-        desk.append(SLOTS, slots.PipelineReleased(task=id), flow=id)
-    elif state.status == "pending":
-        start(floor, desk, id)
-    elif state.assignment:
-        agent, run_id = state.assignment.agent, state.assignment.run
-        floor.take(agent, run_id, id, desk.message.now_s)
-        if not _was_told(desk, id, agent, run_id):
-            desk.append(f"evt.agent.{agent}", work_for(floor, desk, id), flow=id)
-        arm_leases(floor, desk)
-    else:
-        go_on(floor, desk, id)
-
-
-def _was_told(desk: Desk, id: str, agent: str, run_id: str) -> bool:
-    """Whether the agent's queue has the assignment: it is written behind the task's own commit."""
-    mark = f'"run":"{run_id}"'.encode()
-    place = max(record.seq for record in desk.records(f"evt.task.{id}") if mark in record.body)
-    return any(mark in record.body for record in desk.records(f"evt.agent.{agent}", place))
+def take_up(floor: Floor, desk: Desk, ids: list[str]) -> None:
+    """After a start: put the slots' holders back on the floor, and finish the steps that a crash interrupted."""
+    states: dict[str, Task] = {id: desk.state(f"evt.task.{id}") for id in ids}
+    for id, state in states.items():
+        if state.assignment and not state.closed:
+            staffing.restore(floor, desk, id, state)
+    for id, state in states.items():
+        if state.closed or state.status == "waiting" or (state.status == "paused" and state.assignment is None):
+            desk.append(SLOTS, slots.PipelineReleased(task=id), flow=id)
+        elif state.status == "pending":
+            start(floor, desk, id)
+        elif not state.assignment:
+            go_on(floor, desk, id)

@@ -4,11 +4,13 @@ from typing import Any, Literal, assert_never
 
 import msgspec
 
+from actors.orchestrator import trouble
+from actors.orchestrator.trouble import Trouble
 from bus.errors import Missing, Refused
 from bus.messages import task as said
 from bus.messages.base import Input, Pieces
 
-Status = Literal["absent", "pending", "running", "paused", "completed", "failed", "cancelled"]
+Status = Literal["absent", "pending", "running", "paused", "waiting", "completed", "failed", "cancelled"]
 
 TRANSITIONS: dict[tuple[Status, type[said.TaskEvent]], Status] = {
     ("absent", said.TaskSubmitted): "pending",
@@ -20,13 +22,20 @@ TRANSITIONS: dict[tuple[Status, type[said.TaskEvent]], Status] = {
     ("running", said.TaskCompleted): "completed",
     ("running", said.TaskFailed): "failed",
     ("running", said.TaskCancelled): "cancelled",
+    ("running", said.PersonAsked): "waiting",
     ("paused", said.PipelineResumed): "pending",
     ("paused", said.TaskCompleted): "completed",
     ("paused", said.TaskFailed): "failed",
     ("paused", said.TaskCancelled): "cancelled",
+    ("paused", said.PersonAsked): "waiting",
+    ("waiting", said.TaskReset): "pending",
+    ("waiting", said.TaskCancelled): "cancelled",
     ("failed", said.TaskReset): "pending",
 }
-"""The only ways from one status to another. A resumed or reset pipeline is pending until it has a slot again."""
+"""The only ways from one status to another. A resumed or reset pipeline is pending until it has a slot again.
+
+A paused pipeline whose last run fails for good waits as well: to resume it would not help.
+"""
 
 ENDED = ("completed", "failed", "cancelled")
 
@@ -54,6 +63,9 @@ class Task(msgspec.Struct, frozen=True):
     """How often work was handed out for this task; it names the runs and fences the late ones."""
     assignment: Assignment | None = None
     done: tuple[Input, ...] = ()
+    repo: str = ""
+    checklist: tuple[str, ...] = ()
+    trouble: Trouble = Trouble()
 
     @property
     def closed(self) -> bool:
@@ -74,6 +86,8 @@ def refuse_unless(task: Task, event: type[said.TaskEvent], wish: str) -> None:
     if task.status == "absent":
         raise Missing(f"cannot {wish}: there is no such task")
     if (task.status, event) not in TRANSITIONS:
+        if task.status == "waiting":
+            raise Refused(f"cannot {wish}: the task is waiting for a person", "Reset or cancel it. See `witan status`.")
         allowed = sorted({status for status, type in TRANSITIONS if type is event})
         raise Refused(
             f"cannot {wish}: the task is {task.status}",
@@ -99,7 +113,8 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             return {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
         case said.PhaseCompleted():
             done = (*task.done, Input(event.phase, event.agent, event.run))
-            return {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None}
+            told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None}
+            return _made_good(task, told) if task.attempt > 1 or task.trouble.losses else told
         case said.TaskSubmitted():
             return {
                 "text": event.task,
@@ -107,13 +122,19 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
                 "phases": tuple(event.phases),
                 "priority": event.priority,
                 "context": event.context,
+                "repo": event.repo,
+                "checklist": tuple(event.checklist),
             }
         case said.AssignmentLost():
-            return {"assignment": None}
+            return {"assignment": None, "trouble": trouble.after(task.trouble, event)}
         case said.PhaseFailed():
-            return {"phase": "", "role": "", "assignment": None}
+            return {"phase": "", "role": "", "assignment": None, "trouble": trouble.after(task.trouble, event)}
+        case said.RecoveryStarted() | said.RecoveryEnded():
+            return {"trouble": trouble.after(task.trouble, event)}
+        case said.PhaseReopened():
+            return _reopened(task, event)
         case said.TaskReset():
-            return {"phase": "", "role": "", "attempt": 0, "assignment": None}
+            return {"phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": Trouble()}
         case said.OverrideApplied():
             overrides = {**_overrides(task.context), **event.override}
             return {"context": {**task.context, "overrides": overrides}}
@@ -122,6 +143,8 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             | said.PipelinePaused()
             | said.PipelineResumed()
             | said.ResultRefused()
+            | said.CouncilAsked()
+            | said.PersonAsked()
             | said.TaskCompleted()
             | said.TaskFailed()
             | said.TaskCancelled()
@@ -129,6 +152,26 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             return {}
         case _:
             assert_never(event)
+
+
+def _made_good(task: Task, told: dict[str, Any]) -> dict[str, Any]:
+    """A phase that did not succeed at once is over; how often it was requested matters if it is reopened."""
+    requests = {**task.trouble.requests, task.phase: task.attempt}
+    return {**told, "trouble": msgspec.structs.replace(task.trouble, requests=requests, losses=0)}
+
+
+def _reopened(task: Task, event: said.PhaseReopened) -> dict[str, Any]:
+    """The phase and all that came after it are not done any more."""
+    place = next((at for at, done in enumerate(task.done) if done.phase == event.phase), len(task.done))
+    requests = dict(task.trouble.requests)
+    for done in task.done[place:]:
+        requests.setdefault(done.phase, 1)
+    if task.next_phase:
+        requests[task.next_phase] = task.attempt
+    told = msgspec.structs.replace(trouble.after(task.trouble, event), requests=requests)
+    if place < len(task.done):
+        told = msgspec.structs.replace(told, last_agent=task.done[place].agent)
+    return {"done": task.done[:place], "phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": told}
 
 
 def _overrides(context: Pieces) -> Pieces:

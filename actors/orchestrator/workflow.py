@@ -16,7 +16,8 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Token
     produces: Token = "artifact"
     needs: list[Token] = []
-    attempts_max: int = 3
+    on_failure: str = ""
+    """The earlier phase that is done once more when this one fails for its sake."""
 
 
 class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +61,8 @@ def read_workflow(path: Path) -> Workflow:
         for need in phase.needs:
             if need not in names[:place]:
                 raise Invalid(f"{path}: $.phases[{place}].needs: {need!r} is not a phase before this one")
+        if phase.on_failure and phase.on_failure not in names[:place]:
+            raise Invalid(f"{path}: $.phases[{place}].on_failure: {phase.on_failure!r} is not a phase before this one")
     return workflow
 
 
