@@ -1,0 +1,163 @@
+"""Git trees and folders: what stands in a folder as a tree, and a tree as a folder, byte for byte, without filters."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from actors.executor.git import GitPlace, ask, git
+from actors.executor.walking import FILE, LINK, PROGRAM, REPOSITORY, Entry, Seen, Walk
+from bus.errors import Refused
+
+EXCLUDE_MAX_BYTES = 1024 * 1024
+BATCH_MAX_BYTES = 32 * 1024 * 1024
+
+
+class Snapshot(NamedTuple):
+    tree: str
+    entries: dict[bytes, Entry]
+    skipped: list[bytes]
+
+
+def snapshot(place: GitPlace, root: Path, parent: str, seen: Path, index: Path) -> Snapshot:
+    """The folder as a tree in the object store. `parent` says which files are git's already; `seen` is a cache.
+
+    An index that says the same as the tree is left in `index`.
+    """
+    tracked = listed(place, parent)
+    try:
+        return _written(place, root, tracked, seen, index, _remembered(seen))
+    except Refused:
+        if not seen.exists():
+            raise
+        return _written(place, root, tracked, seen, index, {})
+
+
+def listed(place: GitPlace, tree: str) -> dict[bytes, Entry]:
+    """Every file of a tree by its path."""
+    found = {}
+    for line in git(place, "ls-tree", "-r", "-z", "--full-tree", tree).split(b"\0")[:-1]:
+        about, _, path = line.partition(b"\t")
+        mode, _, sha = about.decode().split(" ")
+        found[path] = Entry(mode, sha)
+    return found
+
+
+def lay_out(place: GitPlace, tree: str, folder: Path) -> None:
+    """The tree's files in a folder that nobody else writes to, and that has nothing of theirs in it."""
+    made: set[bytes] = {b""}
+    root = os.fsencode(folder)
+    wanted: list[tuple[bytes, str, str]] = []
+    weight = 0
+    for line in git(place, "ls-tree", "-r", "-l", "-z", "--full-tree", tree).split(b"\0")[:-1]:
+        about, _, path = line.partition(b"\t")
+        mode, _, sha, size = about.decode().split()
+        _make_folders(root, path if mode != REPOSITORY else path + b"/", made)
+        if mode == REPOSITORY:
+            continue
+        wanted.append((path, mode, sha))
+        weight += int(size)
+        if weight > BATCH_MAX_BYTES or len(wanted) >= 1000:
+            _put(place, root, wanted)
+            wanted, weight = [], 0
+    _put(place, root, wanted)
+
+
+def readable(paths: list[bytes]) -> list[str]:
+    """Names need not be text; in events they must be."""
+    return [path.decode("utf-8", "backslashreplace") for path in paths]
+
+
+def _make_folders(root: bytes, path: bytes, made: set[bytes]) -> None:
+    names = path.split(b"/")
+    if any(name.lower() in (b"", b".", b"..", b".git") for name in names[:-1]) or names[-1].lower() in (b"..", b".git"):
+        raise Refused(f"the tree holds the path {readable([path])[0]!r}", "Commit a tree without it.")
+    for end in range(1, len(names)):
+        inner = b"/".join(names[:end])
+        if inner not in made:
+            os.mkdir(os.path.join(root, inner))
+            made.add(inner)
+
+
+def _put(place: GitPlace, root: bytes, wanted: list[tuple[bytes, str, str]]) -> None:
+    content = git(place, "cat-file", "--batch", input="".join(f"{sha}\n" for _, _, sha in wanted).encode())
+    at = 0
+    for path, mode, sha in wanted:
+        end = content.index(b"\n", at)
+        head = content[at:end].split(b" ")
+        if len(head) != 3 or head[0].decode() != sha:
+            raise Refused(f"{readable([path])[0]} is not in the repository: {content[at:end].decode(errors='replace')}")
+        at = end + 1 + int(head[2])
+        _put_one(os.path.join(root, path), mode, content[end + 1 : at])
+        at += 1
+
+
+def _put_one(path: bytes, mode: str, content: bytes) -> None:
+    if mode == LINK:
+        os.symlink(content, path)
+        return
+    if mode not in (FILE, PROGRAM):
+        mode = FILE
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o777 if mode == PROGRAM else 0o666), "wb") as file:
+        file.write(content)
+
+
+def _written(
+    place: GitPlace,
+    root: Path,
+    tracked: Mapping[bytes, Entry],
+    seen: Path,
+    index: Path,
+    known: Mapping[bytes, Seen],
+) -> Snapshot:
+    with tempfile.TemporaryFile(dir=seen.parent) as stream:
+        walk = Walk(tracked, known, stream, git(place, "rev-parse", "--show-object-format").decode().strip())
+        walk.take(root, _exclude(place))
+        if walk.fresh:
+            stream.write(b"done\n")
+            git(place, "fast-import", "--quiet", "--done", input=stream)
+    lines = (b"%s %s\t%s\0" % (each.mode.encode(), each.sha.encode(), path) for path, each in walk.entries.items())
+    indexed = place._replace(index_file=index)
+    git(indexed, "read-tree", "--empty")
+    git(indexed, "update-index", "-z", "--index-info", input=b"".join(lines))
+    tree = git(indexed, "write-tree").decode().strip()
+    _remember(seen, walk.seen)
+    return Snapshot(tree, walk.entries, walk.skipped)
+
+
+def _exclude(place: GitPlace) -> bytes:
+    try:
+        with open(place.git_dir / "info" / "exclude", "rb") as file:
+            return file.read(EXCLUDE_MAX_BYTES)
+    except OSError:
+        return b""
+
+
+def _remembered(seen: Path) -> dict[bytes, Seen]:
+    try:
+        return msgspec.msgpack.decode(seen.read_bytes(), type=dict[bytes, Seen])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def _remember(seen: Path, walked: dict[bytes, Seen]) -> None:
+    with tempfile.NamedTemporaryFile(dir=seen.parent, prefix=f"{seen.name}.", delete=False) as file:
+        file.write(msgspec.msgpack.encode(walked))
+    os.replace(file.name, seen)
+
+
+def exists(place: GitPlace, name: str) -> str:
+    """The commit that a name stands for; empty when there is none."""
+    said = ask(place, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return said.out.decode().strip() if said.exit == 0 else ""
+
+
+def committed(place: GitPlace, tree: str, parent: str, message: str, at_s: float) -> str:
+    """A commit that no branch has yet; the same of everything is the same commit."""
+    text = message.replace("\0", " ").encode(errors="replace")
+    before = ("-p", parent) if parent else ()
+    return git(place, "commit-tree", tree, *before, "-F", "-", input=text, at_s=at_s).decode().strip()
