@@ -21,6 +21,20 @@ IMPURE_OURS = {"bus.ids.fresh_id", "bus.jetstream", "bus.connection", "bus.serve
 IMPURE_MODULES = {
     "actors/orchestrator/workflow.py": "reads the workflow files",
     "actors/agent/mind.py": "reads the scripts; later it calls providers",
+    "actors/executor/beneath.py": "opens what lies beneath a folder",
+    "actors/executor/room.py": "reads and writes the files of a workspace",
+    "actors/executor/looking.py": "walks and searches a workspace",
+    "actors/executor/git.py": "the one place that runs git",
+    "actors/executor/walking.py": "reads and removes working trees",
+    "actors/executor/trees.py": "files to git and back",
+    "actors/executor/opened.py": "notes and locks beside the working trees",
+    "actors/executor/opening.py": "makes and removes working trees",
+    "actors/executor/workspaces.py": "saves and shows working trees",
+    "actors/executor/merging.py": "merges into the target",
+    "actors/executor/reports.py": "reads the reports of test runs",
+    "actors/executor/deploying.py": "copies trees to where they are used",
+    "actors/agent/playbooks.py": "reads the playbook files",
+    "actors/agent/role.py": "reads the role files",
 }
 
 EMPTY_WORDS = {
