@@ -173,7 +173,7 @@ def classify(text: str, *, exit: int | None = None, ended_by: str = "", tool: st
     code = 128 - exit if exit is not None and exit < 0 else exit
     known = _BY_END.get(ended_by) or _BY_EXIT.get(code or 0)
     if known:
-        return classified(known, text)
+        return _named(known, _essence(text))
     for name, pattern in _COMPILED:
         if tool and name in _OF_MINDS:
             continue
@@ -182,14 +182,14 @@ def classify(text: str, *, exit: int | None = None, ended_by: str = "", tool: st
             return _named(name, _essence(text, found.start()))
     if code in _CRASHES:
         return Classified("unknown", "high", True, _essence(text))
-    return classified("test_failure" if tool == "test" and code else "unknown", text)
+    return _named("test_failure" if tool == "test" and code else "unknown", _essence(text))
 
 
 def classified(failure: str, text: str = "") -> Classified:
     """A failure whose type is known already; the text can still say that it is for good."""
-    text = _bounded(text)
-    if failure not in FAILURES:
+    if failure == "unknown" or failure not in FAILURES:
         return classify(text)
+    text = _bounded(text)
     if failure == "model_error" and (dead := _compiled("no_credit").search(text)):
         return _named("no_credit", _essence(text, dead.start()))
     return _named(failure, _essence(text))
