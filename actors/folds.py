@@ -4,6 +4,7 @@ from actors.agent import run, steps
 from actors.decider import Fold
 from actors.executor import execs, workspace
 from actors.guardian import orders
+from actors.librarian import playbook
 from actors.orchestrator import roster, slots, task
 from actors.treasurer import call
 
@@ -18,5 +19,6 @@ FOLDS = {
     "call": Fold(call.Calls, call.evolve),
     "exec": Fold(execs.Execs, execs.evolve),
     "workspace": Fold(workspace.Workspace, workspace.evolve),
+    "playbook": Fold(playbook.Kept, playbook.evolve),
     "sandbox": Fold(object, lambda sandbox, _: sandbox, newest_only=True),
 }

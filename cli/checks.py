@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 def on_this_machine(settings: Settings) -> Iterator[Finding]:
     """What can be seen without a server."""
-    yield from (finding for check in (_python, _packages, _server, _folder) for finding in check(settings))
+    yield from (finding for check in (_python, _packages, _server, _folder, _shelf) for finding in check(settings))
 
 
 def _python(_: Settings) -> Iterator[Finding]:
@@ -81,6 +81,18 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         yield Finding("state folder", "bad", told, "Make room: appends are refused when the disk is full.")
     else:
         yield Finding("state folder", "warn" if free < TIGHT_BYTES else "ok", told)
+
+
+def _shelf(settings: Settings) -> Iterator[Finding]:
+    from cli.shelf import read_shelf
+
+    try:
+        shelf = read_shelf(settings)
+    except WitanError as error:
+        yield Finding("files of the team", "bad", str(error), error.what_next)
+    else:
+        told = f"{len(shelf.roles)} roles, {len(shelf.workflows)} workflows, {len(shelf.playbooks)} playbooks"
+        yield Finding("files of the team", "ok", told)
 
 
 async def on_this_witan(settings: Settings) -> list[Finding]:

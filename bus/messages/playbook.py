@@ -1,6 +1,12 @@
-"""A playbook: each version of its text."""
+"""A playbook: each version of its text. One entity a playbook, and one that lists them all."""
 
 from bus.messages.base import Event
+
+
+class PlaybookListed(Event, frozen=True):
+    """In the list: there is an entity for a playbook of this name. It stays listed when the playbook is withdrawn."""
+
+    name: str
 
 
 class PlaybookRevised(Event, frozen=True):
@@ -16,4 +22,4 @@ class PlaybookWithdrawn(Event, frozen=True):
     """There is no such file any more."""
 
 
-PlaybookEvent = PlaybookRevised | PlaybookWithdrawn
+PlaybookEvent = PlaybookListed | PlaybookRevised | PlaybookWithdrawn

@@ -1,0 +1,1 @@
+"""Who keeps what the team knows how to do: in this release, every version of every playbook."""
