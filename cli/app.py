@@ -1,6 +1,7 @@
 """The composition root: one object that holds all of Witan, opened and closed by the daemon, a test or a benchmark."""
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,20 @@ from pykka import ActorRef
 import actors
 from actors.agent.decide import Agents
 from actors.agent.mind import Script, read_script
+from actors.agent.team import Team
 from actors.decider import Decider
+from actors.executor.commands import Commands, Limits
+from actors.executor.decide import Executor
+from actors.executor.deploying import read_environments
+from actors.executor.hands import Hands
 from actors.guardian.decide import Guardian
+from actors.librarian.decide import Librarian
 from actors.orchestrator.decide import Orchestrator
-from actors.orchestrator.workflow import Workflow, read_workflows
+from actors.orchestrator.workflow import Workflow
 from actors.outbox import Wires
 from actors.supervisor import Supervisor
+from actors.treasurer.decide import Treasurer
+from actors.treasurer.minds import ScriptedMinds
 from bus import topology
 from bus.blobs import Blobs
 from bus.bridge import Bridge
@@ -25,6 +34,7 @@ from bus.errors import Refused
 from bus.jetstream import JetStreamLog
 from bus.server import Server
 from cli.config import Settings
+from cli.shelf import read_shelf, shelves
 from projections.asking import Asking
 from projections.projector import Projection
 
@@ -125,24 +135,51 @@ class App:
     def _deciders(self) -> list[Decider]:
         settings = self.settings
         script = read_script(_script_path(settings.script))
-        workflows = read_workflows(FILES / "workflows", settings.state_dir / "workflows")
+        shelf = read_shelf(settings)
+        workflows = {name: found.what for name, found in shelf.workflows.items()}
+        roles = {name: found.what for name, found in shelf.roles.items()}
+        playbooks = {name: found.what for name, found in shelf.playbooks.items()}
+        team = Team(roles, playbooks, settings.territories)
         _refuse_unless_staffed(workflows, settings)
         deciders: list[Decider] = [
             Guardian(settings.freeze_answer_s),
             Orchestrator(workflows, settings.lease_s, settings.pipelines),
+            Treasurer(script, ScriptedMinds()),
+            Executor(team, self._hands(), lambda name, phase: workflows[name].phase(phase).produces),
+            Librarian(list(playbooks.values())),
         ]
-        return deciders + _hosts(settings.agents, settings.agent_capacity, script)
+        return deciders + _hosts(settings, script, team)
+
+    def _hands(self) -> Hands:
+        settings = self.settings
+        limits = Limits(
+            settings.exec_warn_s,
+            settings.exec_kill_s,
+            settings.exec_cap_s,
+            settings.exec_background_s,
+            settings.exec_output_kb * 1024,
+            settings.exec_memory_mb * 1024**2,
+        )
+        toolchains = [sys.prefix, sys.base_prefix, *settings.exec_readable]
+        commands = Commands(settings.state_dir / "execs", list(dict.fromkeys(toolchains)), limits)
+        environments = read_environments(*(folder / "environments.toml" for folder in shelves(settings)))
+        return Hands(settings.state_dir, commands, environments, self._publish)
+
+    def _publish(self, subject: str, body: bytes) -> None:
+        if self.connection.connected:
+            self.connection.publish(subject.encode(), body)
 
 
-def _hosts(counts: dict[str, int], capacity: int, script: Script) -> list[Decider]:
+def _hosts(settings: Settings, script: Script, team: Team) -> list[Decider]:
     """One actor for each agent, or, for many agents, a few actors that share them out."""
+    counts, capacity = settings.agents, settings.agent_capacity
     roles = {f"{role}-{number:02d}": role for role, count in counts.items() for number in range(1, count + 1)}
     if len(roles) <= OWN_THREADS:
-        return [Agents(name, {name: role}, capacity, script) for name, role in roles.items()]
+        return [Agents(name, {name: role}, capacity, script, team) for name, role in roles.items()]
     names = list(roles)
     shares = [names[start::SHARED_THREADS] for start in range(SHARED_THREADS)]
     return [
-        Agents(f"agents-{number}", {name: roles[name] for name in share}, capacity, script)
+        Agents(f"agents-{number}", {name: roles[name] for name in share}, capacity, script, team)
         for number, share in enumerate(shares, 1)
     ]
 

@@ -49,7 +49,7 @@ async def _status(worker: Worker, id: str) -> str:
     """How the task stands; what ended, ended."""
     async with worker.connected() as connection:
         records = await JetStreamLog(connection).read(f"evt.task.{id}")
-    ends = {task.TaskCompleted: "completed", task.TaskFailed: "failed", task.PersonAsked: "waiting"}
+    ends: dict[type, str] = {task.TaskCompleted: "completed", task.TaskFailed: "failed", task.PersonAsked: "waiting"}
     for record in reversed(records):
         for event in read_commit(record).events:
             if type(event) in ends:

@@ -101,8 +101,13 @@ def _pieces(value: object) -> Pieces:
 def read_script(path: Path) -> Script:
     """One file; an error names the path inside it."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text()), Script)
+        text = path.read_text()
+        return msgspec.json.decode(text, type=Script) if path.suffix == ".json" else _from_toml(text)
     except OSError as error:
         raise Invalid(f"there is no script {path}", "Name a file, or one of those in `actors/scripts`.") from error
-    except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
         raise Invalid(f"{path}: {error}", "Mend the file; `actors/scripts/demo.toml` is a good model.") from error
+
+
+def _from_toml(text: str) -> Script:
+    return msgspec.convert(tomllib.loads(text), Script)

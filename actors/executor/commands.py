@@ -1,6 +1,6 @@
 """Commands of a run: their environment, what they may write, their limits, and the warden that runs them."""
 
-import os
+import asyncio
 import shutil
 import sys
 from collections.abc import Callable
@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 
 from actors.executor import reports
-from actors.executor.files import listing
+from actors.executor.attest import attest
 from actors.executor.jobs import Job
-from actors.executor.sandbox import attest
-from actors.executor.warden import Ended, Order, Warden
+from actors.executor.looking import listing
+from actors.executor.orders import Ended, Order
+from actors.executor.warden import Warden
 from actors.territory import Territory, kernel_parts
+from bus.errors import Refused
 from bus.messages.base import TestResults
 from bus.messages.sandbox import SandboxAttested
 
@@ -42,12 +44,15 @@ class Commands:
     async def open(self) -> int:
         """Find out what holds commands in, and see that nothing of an earlier life runs. Answers how much was left."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        found = await attest(self._folder, self._readable)
-        self.attested = SandboxAttested(
-            level=found.level, about=found.about, passed=list(found.passed), failed=list(found.failed)
-        )
-        self._warden = Warden(self._folder, found.level)
-        leftovers = await self._warden.open()
+        warden = Warden(self._folder)
+        try:
+            leftovers = await warden.open()
+        except Refused as refused:
+            self.attested = SandboxAttested(level="C", about=str(refused))
+            return 0
+        found = await attest(warden, self._folder)
+        self.attested = SandboxAttested(level=found.level, about=found.about, passed=found.passed, failed=found.failed)
+        self._warden, warden.level = warden, found.level
         for old in self._folder.glob("scratch-*"):
             shutil.rmtree(old, ignore_errors=True)
         return leftovers
@@ -74,8 +79,8 @@ class Commands:
     ) -> Ended:
         """One command in the workspace, with what its agent's territory lets it write."""
         territory = Territory(job.territory)
-        whole = job.territory == ("**",)
-        writable = [str(cwd)] if whole else [str(cwd / part) for part in kernel_parts(territory, listing(cwd))]
+        parts = ["./"] if territory.covers(".") else kernel_parts(territory, await asyncio.to_thread(listing, cwd))
+        writable = [str(cwd / part) for part in parts]
         return await self._order(job, cwd, command, writable, said, silent)
 
     async def run_in(self, job: Job, command: str, cwd: Path, writable: list[str]) -> tuple[int, str]:
@@ -93,7 +98,8 @@ class Commands:
         said: Callable[[bytes], None],
         silent: Callable[[float], None],
     ) -> Ended:
-        assert self._warden is not None
+        if self._warden is None:
+            raise Refused("commands cannot be run here", self.attested.about)
         scratch = self._scratch(job.key)
         scratch.mkdir(parents=True, exist_ok=True)
         limits = self.limits
@@ -123,8 +129,7 @@ class Commands:
         scratch = self._scratch(key)
         output = (ended.head + ended.tail).decode(errors="replace")
         try:
-            exit = ended.exit if ended.exit is not None else 1
-            return reports.read_report(scratch / "report.xml", exit, output)
+            return reports.read_report(scratch / "report.xml", ended.exit, output)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -134,11 +139,9 @@ class Commands:
     def _environment(self, scratch: Path) -> dict[str, str]:
         """The whole environment of a command: nothing of the daemon's own goes in."""
         return {
-            **reports.polite_env(),
+            **reports.polite_env(str(scratch / "report.xml")),
             "PATH": PATH,
             "HOME": str(scratch),
             "TMPDIR": str(scratch),
-            "LANG": os.environ.get("LANG", "C.UTF-8"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "WITAN_REPORT": str(scratch / "report.xml"),
+            "LANG": "C.UTF-8",
         }

@@ -6,9 +6,12 @@ from typing import NamedTuple
 import msgspec
 
 from actors import tools
-from actors.executor import reports, workspaces
-from actors.executor.files import Room, content_of, listing
+from actors.executor import merging, opening, reports, workspaces
+from actors.executor.files import content_of
 from actors.executor.jobs import Job, Order
+from actors.executor.looking import listing
+from actors.executor.opened import Opened
+from actors.executor.room import Room
 from actors.territory import Territory
 from bus.blobs import INLINE_MAX_BYTES, sha256
 from bus.errors import Invalid
@@ -28,7 +31,7 @@ class Collected(NamedTuple):
     text: str
 
 
-def collect(job: Job, place: workspaces.Opened) -> Collected:
+def collect(job: Job, place: Opened) -> Collected:
     """Save the tree, and take every artifact that the mind named, or the changes where it named none."""
     assert isinstance(job.tool, tools.Finish)
     saved = workspaces.save(
@@ -49,7 +52,7 @@ def collect(job: Job, place: workspaces.Opened) -> Collected:
     return Collected(artifacts, blobs, saved, f"finished with {names}; tree {saved.tree[:12]}")
 
 
-def _content(job: Job, place: workspaces.Opened, made: tools.Made, saved: workspaces.Saved) -> bytes:
+def _content(job: Job, place: Opened, made: tools.Made, saved: workspaces.Saved) -> bytes:
     if made.content is not None:
         return made.content.encode()
     if made.path:
@@ -70,7 +73,7 @@ def _as_text(content: bytes) -> str | None:
     return None if "\x00" in text else text
 
 
-def use_git(job: Job, place: workspaces.Opened) -> str:
+def use_git(job: Job, place: Opened) -> str:
     """Look at the changes, or commit them on the task's branch."""
     assert isinstance(job.tool, tools.Git)
     match job.tool.verb:
@@ -85,7 +88,7 @@ def use_git(job: Job, place: workspaces.Opened) -> str:
             return f"committed {saved.commit[:12]}, tree {saved.tree[:12]}"
 
 
-def test_command(place: workspaces.Opened) -> str:
+def test_command(place: Opened) -> str:
     """The command that the project's own files suggest."""
     found = listing(Path(place.path))
     return reports.command_for(found)
@@ -94,10 +97,10 @@ def test_command(place: workspaces.Opened) -> str:
 def carry_out(order: Order) -> Event:
     """Merge, or discard; both end with the working tree gone."""
     known = order.opened
-    place = workspaces.Opened(known.repo, known.branch, known.base, known.target, known.path)
+    place = Opened(known.repo, known.branch, known.base, known.target, known.path)
     if order.what == "merge":
-        commit = workspaces.merge(place, order.order, order.now_s)
-        workspaces.remove(place)
+        commit = merging.merge(place, order.order, order.now_s)
+        opening.remove(place)
         return told.WorkspaceMerged(order=order.order, into=known.target, commit=commit)
-    workspaces.remove(place, branch=True)
+    opening.remove(place, branch=True)
     return told.WorkspaceDiscarded(order=order.order)

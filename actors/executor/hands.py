@@ -12,11 +12,13 @@ import structlog
 
 from actors import tools
 from actors.decider import Done, Effect, Progress
-from actors.executor import deploying, finishing, workspaces
+from actors.executor import deploying, finishing, opening, workspaces
 from actors.executor.commands import Commands
-from actors.executor.files import Room, perform
+from actors.executor.files import perform
 from actors.executor.jobs import Backgrounded, Job, Order, Result, Silent, Stop, excerpt
-from actors.executor.warden import Ended
+from actors.executor.opened import Opened
+from actors.executor.orders import Ended
+from actors.executor.room import Room
 from actors.territory import Territory
 from bus.errors import WitanError
 from bus.messages import exec as said
@@ -30,7 +32,7 @@ SWEEP_S = 60.0
 
 
 class _Open(NamedTuple):
-    place: workspaces.Opened
+    place: Opened
     events: list[Event]
 
 
@@ -108,7 +110,7 @@ class Hands:
             result = self._failed(job, f"{type(error).__name__}: {error}", began, "unknown")
         self._tell(Done(job.key, result._replace(workspace=[*opened, *result.workspace])))
 
-    async def _do(self, job: Job, place: workspaces.Opened, began: float) -> Result:
+    async def _do(self, job: Job, place: Opened, began: float) -> Result:
         match job.tool:
             case tools.Run() | tools.Test():
                 return await self._command(job, place)
@@ -133,7 +135,7 @@ class Hands:
             case _:
                 return await self._in_thread(partial(_use_file, job, place, began))
 
-    async def _command(self, job: Job, place: workspaces.Opened) -> Result:
+    async def _command(self, job: Job, place: Opened) -> Result:
         """A command in the sandbox; after a while it goes on in the background."""
         aside = self._commands.limits.background_s
         wait_s = 0.0 if isinstance(job.tool, tools.Run) and job.tool.background else aside
@@ -152,7 +154,7 @@ class Hands:
         finally:
             timer.cancel()
 
-    async def _test(self, job: Job, place: workspaces.Opened) -> Result:
+    async def _test(self, job: Job, place: Opened) -> Result:
         """The tests of the tree as it is; they count for that tree only if they leave it as it was."""
         assert isinstance(job.tool, tools.Test)
         tree = await self._in_thread(partial(workspaces.tree_of, place))
@@ -170,7 +172,7 @@ class Hands:
         )
         return result._replace(workspace=[tested])
 
-    async def _run(self, job: Job, place: workspaces.Opened, command: str) -> Ended:
+    async def _run(self, job: Job, place: Opened, command: str) -> Ended:
         subject = f"live.output.{job.agent}.{job.run}"
         return await self._commands.run(
             job,
@@ -180,7 +182,7 @@ class Hands:
             lambda silent_s: self._tell(Progress(job.key, Silent(silent_s))),
         )
 
-    async def _deploy(self, job: Job, place: workspaces.Opened, began: float) -> Result:
+    async def _deploy(self, job: Job, place: Opened, began: float) -> Result:
         """Only a tree whose own tests passed is brought anywhere."""
         assert isinstance(job.tool, tools.Deploy)
         name = job.environment or job.tool.environment
@@ -243,8 +245,8 @@ def _ms(began: float) -> float:
 def _open_place(folder: Path, job: Job) -> _Open:
     known = job.place.opened
     if known is not None and Path(known.path).is_dir():
-        return _Open(workspaces.Opened(known.repo, known.branch, known.base, known.target, known.path), [])
-    place = workspaces.open_workspace(folder, job.place.task, job.place.repo, job.place.base)
+        return _Open(Opened(known.repo, known.branch, known.base, known.target, known.path), [])
+    place = opening.open_workspace(folder, job.place.task, job.place.repo, job.place.base)
     if known is not None:
         return _Open(place, [])
     opened = told.WorkspaceOpened(
@@ -253,7 +255,7 @@ def _open_place(folder: Path, job: Job) -> _Open:
     return _Open(place, [opened])
 
 
-def _use_file(job: Job, place: workspaces.Opened, began: float) -> Result:
+def _use_file(job: Job, place: Opened, began: float) -> Result:
     with Room(Path(place.path), Territory(job.territory)) as room:
         outcome = perform(room, job.tool, job.redo)
     output, blobs = excerpt(outcome.text.encode())

@@ -64,6 +64,7 @@ class Task(msgspec.Struct, frozen=True):
     assignment: Assignment | None = None
     done: tuple[Input, ...] = ()
     repo: str = ""
+    base: str = ""
     checklist: tuple[str, ...] = ()
     trouble: Trouble = Trouble()
 
@@ -123,6 +124,7 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
                 "priority": event.priority,
                 "context": event.context,
                 "repo": event.repo,
+                "base": event.base,
                 "checklist": tuple(event.checklist),
             }
         case said.AssignmentLost():
