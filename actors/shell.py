@@ -214,9 +214,11 @@ class Shell(pykka.ThreadingActor):
             intake = self.intake = Intake(self.wires, self.decider, self._heads[1], me.tell, failed)
             self.commands = CommandDesk(callers, name, intake.take, lambda letter: intake.take([letter]))
             await self.commands.open()
-        patterns = [f"fired.{woken}.>" for woken in self.decider.woken_as]
-        self.timers = WorkQueue(connection, TIMERS, f"timers-{name}", patterns, lambda batch, _: me.tell(Fired(batch)))
-        await self.timers.open()
+        if patterns := [f"fired.{woken}.>" for woken in self.decider.woken_as]:
+            self.timers = WorkQueue(
+                connection, TIMERS, f"timers-{name}", patterns, lambda batch, _: me.tell(Fired(batch))
+            )
+            await self.timers.open()
         if name == "orchestrator":
             self._subscription = await connection.subscribe("live.heartbeat.*", self._heard_heartbeat)
 

@@ -206,7 +206,8 @@ class Loop:
                     raise Invalid(f"nothing runs in the background as {wish.call!r}")
                 self._append(request)
             case tools.Finish() if steps.red and self.work.produces == "test_results":
-                self._append(request, said.StepEnded(call=id, ok=False, failure="test_failure"))
+                reason = "the tests do not pass, so the phase has failed"
+                self._append(said.StepRefused(call=id, tool=call.tool, input=call.input, reason=reason))
                 self._fail(steps.red, "test_failure")
             case tools.Finish() if steps.aside:
                 raise Invalid(f"{', '.join(sorted(steps.aside))} still runs: `wait` for it before you finish")

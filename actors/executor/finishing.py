@@ -13,17 +13,14 @@ from actors.executor.looking import listing
 from actors.executor.opened import Opened
 from actors.executor.room import Room
 from actors.territory import Territory
-from bus.blobs import INLINE_MAX_BYTES, sha256
+from bus.blobs import sha256
 from bus.errors import Invalid
 from bus.messages import workspace as told
 from bus.messages.base import Artifact, Event
 
-ARTIFACTS_MAX_BYTES = 24 * 1024
-"""So much text of artifacts goes into the event itself; the rest is kept by its sha256."""
-
 
 class Collected(NamedTuple):
-    """The artifacts, the texts that are kept apart, and the tree."""
+    """The artifacts, their contents for the blob store, and the tree."""
 
     artifacts: list[Artifact]
     blobs: list[bytes]
@@ -40,16 +37,11 @@ def collect(job: Job, place: Opened) -> Collected:
     contents = [(made.name, made.type, _content(job, place, made, saved)) for made in job.tool.artifacts]
     if not contents:
         contents = [("changes.diff", job.produces, workspaces.changes(place, saved))]
-    artifacts, blobs, left = [], [], ARTIFACTS_MAX_BYTES
-    for name, type, content in contents:
-        inline = _as_text(content) if len(content) <= min(left, INLINE_MAX_BYTES) else None
-        if inline is None:
-            blobs.append(content)
-        else:
-            left -= len(content)
-        artifacts.append(Artifact(name, type, sha256(content), len(content), inline))
+    artifacts = [Artifact(name, type, sha256(content), len(content)) for name, type, content in contents]
     names = ", ".join(f"{artifact.name} ({artifact.type}, {artifact.bytes} bytes)" for artifact in artifacts)
-    return Collected(artifacts, blobs, saved, f"finished with {names}; tree {saved.tree[:12]}")
+    return Collected(
+        artifacts, [content for *_, content in contents], saved, f"finished with {names}; tree {saved.tree[:12]}"
+    )
 
 
 def _content(job: Job, place: Opened, made: tools.Made, saved: workspaces.Saved) -> bytes:
@@ -63,14 +55,6 @@ def _content(job: Job, place: Opened, made: tools.Made, saved: workspaces.Saved)
     if made.type == "deployment_manifest":
         return msgspec.json.encode({"tree": saved.tree, "commit": saved.commit, "branch": place.branch})
     raise Invalid(f"the artifact {made.name!r} has neither a path nor a content", "Say one of them.")
-
-
-def _as_text(content: bytes) -> str | None:
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return None
-    return None if "\x00" in text else text
 
 
 def use_git(job: Job, place: Opened) -> str:
