@@ -60,7 +60,7 @@ def show(name: str, version: str | None, settings: Settings, form: Form) -> None
         playbook, origin, _ = pick(playbooks, name, "playbook")
         what, text = playbook.version, playbook.content.decode()
     if form is Form.TABLE:
-        click.echo(clean(text), nl=not text.endswith("\n"))
+        click.echo(clean(text.expandtabs()), nl=not text.endswith("\n"))
     else:
         print_one({"name": name, "version": what, "origin": origin, "text": text}, form)
 

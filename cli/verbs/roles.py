@@ -6,7 +6,7 @@ import msgspec
 from cli.config import Settings
 from cli.listing import Listing
 from cli.options import placed
-from cli.output import Form, formatted, print_one, print_rows
+from cli.output import Form, clean, formatted, print_one, print_rows
 from cli.shelf import pick, read_shelf
 
 
@@ -43,7 +43,7 @@ def show(name: str, settings: Settings, form: Form) -> None:
     told |= {"origin": origin, "path": str(path)}
     if form is Form.TABLE:
         print_one(told, form)
-        click.echo(f"\n{prompt.strip()}")
+        click.echo(f"\n{clean(prompt.strip().expandtabs())}")
     else:
         print_one({**told, "prompt": prompt}, form)
 

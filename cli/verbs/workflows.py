@@ -5,7 +5,7 @@ import click
 from cli.config import Settings
 from cli.listing import Listing
 from cli.options import placed
-from cli.output import Form, formatted, print_rows, talk
+from cli.output import Form, clean, formatted, print_rows, talk
 from cli.shelf import pick, read_shelf
 
 
@@ -48,4 +48,4 @@ def show(name: str, settings: Settings, form: Form) -> None:
         rows.append(told)
     if rows:
         print_rows(list(rows[0]), [list(row.values()) for row in rows], form)
-    talk(f"{workflow.about} ({origin}: {path})")
+    talk(f"{clean(workflow.about)} ({origin}: {path})")
