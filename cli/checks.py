@@ -15,6 +15,7 @@ from cli.exits import Absent
 from cli.reach import answer_to, connected, daemon_of
 
 if TYPE_CHECKING:
+    from actors.executor.attest import Attestation
     from bus.connection import Connection
 
 PACKAGES = ("click", "duckdb", "msgspec", "nats-py", "pyarrow", "pykka", "rich")
@@ -36,7 +37,11 @@ class Finding(NamedTuple):
 
 def on_this_machine(settings: Settings) -> Iterator[Finding]:
     """What can be seen without a server."""
-    yield from (finding for check in (_python, _packages, _server, _folder, _shelf) for finding in check(settings))
+    yield from (
+        finding
+        for check in (_python, _packages, _server, _folder, _shelf, _git, _sandbox)
+        for finding in check(settings)
+    )
 
 
 def _python(_: Settings) -> Iterator[Finding]:
@@ -63,6 +68,49 @@ def _server(settings: Settings) -> Iterator[Finding]:
         yield Finding("nats-server", "ok", str(find_binary()))
     except Missing as error:
         yield Finding("nats-server", "warn" if settings.nats_url else "bad", str(error), error.what_next)
+
+
+def _git(_: Settings) -> Iterator[Finding]:
+    import subprocess
+
+    try:
+        told = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        yield Finding("git", "bad", f"cannot be run: {error}", "Install git 2.38 or later: work is done in worktrees.")
+        return
+    old = tuple(int(part) for part in told.split(".")[:2] if part.isdigit()) < (2, 38)
+    yield Finding("git", "bad" if old else "ok", told, "Install git 2.38 or later." if old else "")
+
+
+def _sandbox(_: Settings) -> Iterator[Finding]:
+    """What would hold commands in, tried from inside in a folder of its own."""
+    import asyncio
+
+    try:
+        found = asyncio.run(_attested())
+    except WitanError as error:
+        yield Finding("sandbox", "warn", str(error), error.what_next)
+        return
+    told = f"level {found.level}: {found.about}; {len(found.passed)} checks held"
+    missed = f"; not level A: {found.failed[0].removeprefix('A: ')}" if found.failed else ""
+    next = "Install bubblewrap, or accept it with `witan guardian waive-sandbox --reason …`."
+    yield Finding("sandbox", "warn" if found.level == "C" else "ok", told + missed, next if found.level == "C" else "")
+
+
+async def _attested() -> "Attestation":
+    import tempfile
+    from pathlib import Path
+
+    from actors.executor.attest import attest
+    from actors.executor.warden import Warden
+
+    with tempfile.TemporaryDirectory(prefix="witan-doctor-") as folder:
+        warden = Warden(Path(folder))
+        await warden.open()
+        try:
+            return await attest(warden, Path(folder))
+        finally:
+            await warden.close()
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:

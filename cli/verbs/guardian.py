@@ -17,7 +17,7 @@ _id = click.option("--id", "id", help="Repeat this order under its id: it is exe
 
 @click.group("guardian")
 def verb() -> None:
-    """Pause, resume, override, freeze, thaw."""
+    """Pause, resume, override, freeze, thaw, waive the sandbox."""
 
 
 @verb.command("pause")
@@ -81,6 +81,16 @@ def freeze(reason: str, id: str | None, settings: Settings, form: Form) -> None:
 def thaw(reason: str, id: str | None, settings: Settings, form: Form) -> None:
     """End the freeze."""
     _order(settings, form, "thaw", id, reason=reason)
+
+
+@verb.command("waive-sandbox")
+@click.option("--reason", required=True, help="Kept with the order.")
+@_id
+@placed
+@formatted
+def waive_sandbox(reason: str, id: str | None, settings: Settings, form: Form) -> None:
+    """Let commands run on a machine where nothing holds them in. There is no way back but a new state folder."""
+    _order(settings, form, "waive_sandbox", id, reason=reason)
 
 
 def _order(settings: Settings, form: Form, command: str, id: str | None, **body: object) -> None:
