@@ -122,22 +122,17 @@ def find(repo: str) -> Found:
     what = f"{path} is not a git repository"
     if "\n" in repo or not path.is_dir():
         raise Refused(what if path.exists() else f"there is no folder {path}", "Name a repository: `--repo PATH`.")
-    said = _run(
-        ("rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-dir", "--git-common-dir"), path, {}
-    )
+    asked = ("--is-bare-repository", "--git-dir", "--git-common-dir", "--show-toplevel")
+    said = _run(("rev-parse", "--path-format=absolute", *asked), path, {})
     lines = said.out.decode(errors="surrogateescape").splitlines()
-    if said.exit or len(lines) != 3:
-        raise Refused(what, f"Make it one: `git -C {path} init && git -C {path} add -A && git -C {path} commit`.")
-    if lines[0] == "true":
+    if lines[:1] == ["true"]:
         raise Refused(f"{path} is a bare repository, without a working tree", "Clone it and name the clone.")
-    top = _run(("rev-parse", "--path-format=absolute", "--show-toplevel"), path, {})
-    found = Path(top.out.decode(errors="surrogateescape").rstrip("\n"))
-    if top.exit or found.resolve() != path.resolve():
-        raise Refused(
-            f"{path} is not the top of a repository" + ("" if top.exit else f", but a folder of {found}"),
-            "Name a working tree." if top.exit else f"Say `--repo {found}`.",
-        )
-    return Found(found, Path(lines[1]), Path(lines[2]))
+    if said.exit or len(lines) != 4:
+        raise Refused(what, f"Make it one: `git -C {path} init && git -C {path} add -A && git -C {path} commit`.")
+    _, git_dir, common, top = lines
+    if Path(top).resolve() != path.resolve():
+        raise Refused(f"{path} is not the top of a repository, but a folder of {top}", f"Say `--repo {top}`.")
+    return Found(Path(top), Path(git_dir), Path(common))
 
 
 def initialise(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.executor.git import GitPlace, ask, git
+from actors.executor.git import Answer, GitPlace, ask, git
 from actors.executor.walking import FILE, LINK, PROGRAM, REPOSITORY, Entry, Seen, Walk
 from bus.errors import Refused
 
@@ -19,21 +19,45 @@ BATCH_MAX_BYTES = 32 * 1024 * 1024
 class Snapshot(NamedTuple):
     tree: str
     entries: dict[bytes, Entry]
+    parent: dict[bytes, Entry]
     skipped: list[bytes]
 
 
-def snapshot(place: GitPlace, root: Path, parent: str, seen: Path, index: Path) -> Snapshot:
-    """The folder as a tree in the object store. `parent` says which files are git's already; `seen` is a cache.
+def snapshot(place: GitPlace, root: Path, parent: str, *, seen: Path, index: Path) -> Snapshot:
+    """The folder as a tree in the object store. `parent` is the tree that git has already; `seen` is a cache.
 
-    An index that says the same as the tree is left in `index`.
+    Where the tree is another than its parent, an index that says the same as the tree is left in `index`.
     """
-    tracked = listed(place, parent)
-    try:
-        return _written(place, root, tracked, seen, index, _remembered(seen))
-    except Refused:
-        if not seen.exists():
-            raise
-        return _written(place, root, tracked, seen, index, {})
+    reading = _Reading(place, root, parent, listed(place, parent), seen.parent)
+    walk, tree = reading.walk(_remembered(seen)), parent
+    if walk.entries != reading.tracked:
+        written = _write_tree(place, walk, index)
+        if written.exit:
+            walk = reading.walk({})
+            written = _write_tree(place, walk, index)
+        if written.exit:
+            raise Refused(f"git cannot take the workspace: {written.err.strip()[-1000:]}", "Remove what it names.")
+        tree = written.out.decode().strip()
+    _remember(seen, walk.seen)
+    return Snapshot(tree, walk.entries, reading.tracked, walk.skipped)
+
+
+class _Reading(NamedTuple):
+    place: GitPlace
+    root: Path
+    parent: str
+    tracked: dict[bytes, Entry]
+    scratch: Path
+
+    def walk(self, known: Mapping[bytes, Seen]) -> Walk:
+        """The folder as it is; every text in it that git does not have is given to git."""
+        with tempfile.TemporaryFile(dir=self.scratch) as stream:
+            walk = Walk(self.tracked, known, stream, "sha1" if len(self.parent) == 40 else "sha256")
+            walk.take(self.root, _exclude(self.place))
+            if walk.fresh:
+                stream.write(b"done\n")
+                git(self.place, "fast-import", "--quiet", "--done", input=stream)
+        return walk
 
 
 def listed(place: GitPlace, tree: str) -> dict[bytes, Entry]:
@@ -106,27 +130,13 @@ def _put_one(path: bytes, mode: str, content: bytes) -> None:
         file.write(content)
 
 
-def _written(
-    place: GitPlace,
-    root: Path,
-    tracked: Mapping[bytes, Entry],
-    seen: Path,
-    index: Path,
-    known: Mapping[bytes, Seen],
-) -> Snapshot:
-    with tempfile.TemporaryFile(dir=seen.parent) as stream:
-        walk = Walk(tracked, known, stream, git(place, "rev-parse", "--show-object-format").decode().strip())
-        walk.take(root, _exclude(place))
-        if walk.fresh:
-            stream.write(b"done\n")
-            git(place, "fast-import", "--quiet", "--done", input=stream)
+def _write_tree(place: GitPlace, walk: Walk, index: Path) -> Answer:
+    """Fails where a text that was given to git once is not there any more: its garbage was collected."""
     lines = (b"%s %s\t%s\0" % (each.mode.encode(), each.sha.encode(), path) for path, each in walk.entries.items())
     indexed = place._replace(index_file=index)
-    git(indexed, "read-tree", "--empty")
-    git(indexed, "update-index", "-z", "--index-info", input=b"".join(lines))
-    tree = git(indexed, "write-tree").decode().strip()
-    _remember(seen, walk.seen)
-    return Snapshot(tree, walk.entries, walk.skipped)
+    index.unlink(missing_ok=True)
+    said = ask(indexed, "update-index", "-z", "--index-info", input=b"".join(lines))
+    return said if said.exit else ask(indexed, "write-tree")
 
 
 def _exclude(place: GitPlace) -> bytes:

@@ -1,10 +1,9 @@
 """A task's workspace: opened, saved as commits, looked at, merged and removed."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from actors.executor.git import GitPlace, git
+from actors.executor.git import GitPlace, ask, git
 from actors.executor.merging import merge as merge
 from actors.executor.opened import HEADS, place_of
 from actors.executor.opened import Opened as Opened
@@ -13,7 +12,6 @@ from actors.executor.opening import own_index, show_in_worktree
 from actors.executor.opening import remove as remove
 from actors.executor.opening import unfinished as unfinished
 from actors.executor.trees import Snapshot, committed, exists, listed, readable, snapshot
-from actors.executor.walking import Entry
 from bus.errors import Refused
 
 TEXT_MAX_BYTES = 4 * 1024 * 1024
@@ -32,39 +30,43 @@ class Saved(NamedTuple):
     skipped: list[str]
 
 
+class _Tip(NamedTuple):
+    """Where the branch is."""
+
+    commit: str
+    tree: str
+
+
 def save(opened: Opened, message: str, at_s: float) -> Saved:
     """What is not ignored, as a commit on the branch; no new commit when nothing changed. Said again, the same."""
     place = place_of(opened)
-    ref = HEADS + opened.branch
     tip = _tip(place, opened)
-    with own_index(opened) as indexes:
-        taken = snapshot(place, Path(opened.path), tip, opened.beside("seen"), Path(indexes, "index"))
-        before = git(place, "rev-parse", f"{tip}^{{tree}}").decode().strip()
-        commit, parent = tip, tip
-        if taken.tree == before:
-            first = exists(place, f"{tip}^") if tip != opened.base else ""
-            if first and committed(place, taken.tree, first, message, at_s) == tip:
-                parent = first
-        else:
-            commit = committed(place, taken.tree, tip, message, at_s)
-            git(place, "update-ref", "-m", "witan: saved", ref, commit, tip)
-        show_in_worktree(place, opened, Path(indexes, "index"))
-    return _saved(taken, commit, listed(place, parent))
+    with own_index(opened) as scratch:
+        taken = _take(place, opened, tip, Path(scratch))
+        if taken.tree == tip.tree:
+            first = exists(place, f"{tip.commit}^") if tip.commit != opened.base else ""
+            if first and committed(place, taken.tree, first, message, at_s) == tip.commit:
+                taken = taken._replace(parent=listed(place, first))
+            return _saved(taken, tip.commit)
+        commit = committed(place, taken.tree, tip.commit, message, at_s)
+        git(place, "update-ref", "-m", "witan: saved", HEADS + opened.branch, commit, tip.commit)
+        show_in_worktree(place, opened, Path(scratch, "index"))
+    return _saved(taken, commit)
 
 
 def tree_of(opened: Opened) -> str:
     """The tree of the working tree as it is now; nothing is committed."""
-    return _now(opened, place_of(opened)).tree
+    place = place_of(opened)
+    return _now(place, opened, _tip(place, opened)).tree
 
 
 def status(opened: Opened) -> str:
     """What is not saved yet."""
     place = place_of(opened)
     tip = _tip(place, opened)
-    now = _now(opened, place)
-    count = git(place, "rev-list", "--count", f"{opened.base}..{tip}").decode().strip()
+    saved = _saved(_now(place, opened, tip), tip.commit)
+    count = git(place, "rev-list", "--count", f"{opened.base}..{tip.commit}").decode().strip()
     lines = [f"on branch {opened.branch}, {count} commits since {opened.base[:12]}"]
-    saved = _saved(now, tip, listed(place, tip))
     for sign, names in (
         ("A", saved.created),
         ("M", saved.wrote),
@@ -81,8 +83,8 @@ def diff(opened: Opened, since: str = "base") -> str:
     """What changed since the task began, or (`last`) since the last commit; of the branch when the tree is gone."""
     place = place_of(opened)
     tip = _tip(place, opened)
-    now = _now(opened, place).tree if Path(opened.path).is_dir() else tip
-    return _text(_between(place, tip if since == "last" else opened.base, now))
+    now = _now(place, opened, tip).tree if Path(opened.path).is_dir() else tip.tree
+    return _text(_between(place, tip.tree if since == "last" else opened.base, now))
 
 
 def changes(opened: Opened, saved: Saved) -> bytes:
@@ -93,24 +95,29 @@ def changes(opened: Opened, saved: Saved) -> bytes:
 def log(opened: Opened) -> str:
     """The branch's commits, the newest first."""
     place = place_of(opened)
-    span = f"{opened.base}..{_tip(place, opened)}"
+    span = f"{opened.base}..{_tip(place, opened).commit}"
     return _text(git(place, "log", "--no-color", f"--max-count={LOG_MAX}", "--format=%h %cI %s", span))
 
 
-def _now(opened: Opened, place: GitPlace) -> Snapshot:
-    with own_index(opened) as indexes:
-        seen = opened.beside("seen")
-        return snapshot(place, Path(opened.path), _tip(place, opened), seen, Path(indexes, "index"))
+def _now(place: GitPlace, opened: Opened, tip: _Tip) -> Snapshot:
+    with own_index(opened) as scratch:
+        return _take(place, opened, tip, Path(scratch))
 
 
-def _tip(place: GitPlace, opened: Opened) -> str:
-    tip = exists(place, HEADS + opened.branch)
-    if not tip:
+def _take(place: GitPlace, opened: Opened, tip: _Tip, scratch: Path) -> Snapshot:
+    return snapshot(place, Path(opened.path), tip.tree, seen=opened.beside("seen"), index=scratch / "index")
+
+
+def _tip(place: GitPlace, opened: Opened) -> _Tip:
+    ref = HEADS + opened.branch
+    said = ask(place, "rev-parse", f"{ref}^{{commit}}", f"{ref}^{{tree}}")
+    if said.exit:
         raise Refused(f"{opened.repo} has no branch {opened.branch} any more", "Reset the task, or discard its work.")
-    return tip
+    return _Tip(*said.out.decode().split())
 
 
-def _saved(taken: Snapshot, commit: str, before: Mapping[bytes, Entry]) -> Saved:
+def _saved(taken: Snapshot, commit: str) -> Saved:
+    before = taken.parent
     created = [path for path in taken.entries if path not in before]
     wrote = [path for path, entry in taken.entries.items() if path in before and before[path] != entry]
     deleted = [path for path in before if path not in taken.entries]
