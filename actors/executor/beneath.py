@@ -17,6 +17,7 @@ OPENAT2 = 437
 """The same on every architecture that Python runs on but one (alpha)."""
 NO_MAGICLINKS, NO_SYMLINKS, BENEATH = 0x02, 0x04, 0x08
 LINKS_MAX = 40
+PATH_MAX_BYTES = 4000
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 
 
@@ -112,6 +113,13 @@ def _demand_name(path: str) -> None:
         sayable = False
     if not sayable:
         raise Refused(f"{path!r} is not a path", "Name a file by letters that can be written in UTF-8.")
+    _demand_short(path)
+
+
+def _demand_short(path: str) -> None:
+    """The kernel has the same limit, but we also go name by name, and nobody may make us go a million."""
+    if len(path.encode(errors="surrogateescape")) > PATH_MAX_BYTES:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
 
 
 def plain_path(folder: int, path: str) -> str:
@@ -137,4 +145,6 @@ def plain_path(folder: int, path: str) -> str:
                 raise Refused(f"{path!r} is a link that leads round in a circle", "Name the file itself.")
             else:
                 ahead += target.split("/")[::-1]
-    return "/".join(behind) or "."
+    plain = "/".join(behind) or "."
+    _demand_short(plain)
+    return plain
