@@ -4,9 +4,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from actors.territory import Territory, overlaps
 from bus.envelope import Commit, Record, link
 from bus.messages import guardian, run, slots, task
+from bus.messages.agent import AgentJoined
 from bus.messages.kinds import read_commit
+
+
+GOING_ON = (
+    task.PhaseRequested,
+    task.PhaseAssigned,
+    task.PhaseCompleted,
+    task.PhaseFailed,
+    task.RecoveryStarted,
+    task.PersonAsked,
+    task.TaskCompleted,
+    task.TaskCancelled,
+)
 
 
 class Told(NamedTuple):
@@ -54,13 +68,13 @@ def too_many_at_once(records: Iterable[Record], limit: int) -> list[str]:
 
 
 def started_while_paused(records: Iterable[Record]) -> list[str]:
-    """P7: after a recorded pause no phase of the pipeline starts, after a freeze none at all."""
+    """P7: after a recorded pause, or while a person is asked, no phase of the pipeline starts; after a freeze none."""
     wrong: list[str] = []
     paused: set[str] = set()
     frozen = False
     for seq, subject, _, event in told(records):
         match event:
-            case task.PipelinePaused():
+            case task.PipelinePaused() | task.PersonAsked():
                 paused.add(subject)
             case task.PipelineResumed() | task.TaskReset():
                 paused.discard(subject)
@@ -89,14 +103,17 @@ def started_by_frozen_agents(records: Iterable[Record]) -> list[str]:
 
 
 def done_twice(records: Iterable[Record]) -> list[str]:
-    """P4: a phase is completed once, a run ends once, a task ends once unless it was reset, a command counts once."""
+    """P4: a phase is completed once unless reopened, a run ends once, a task ends once, a command counts once."""
     wrong: list[str] = []
+    reopened: dict[str, int] = defaultdict(int)
     seen: set[tuple[str, ...]] = set()
     for seq, subject, commit, event in told(records):
         key: tuple[str, ...] = ()
         match event:
             case task.PhaseCompleted():
-                key = (subject, "phase", event.phase)
+                key = (subject, "phase", event.phase, str(reopened[subject]))
+            case task.PhaseReopened():
+                reopened[subject] += 1
             case run.RunFinished() | run.RunFailed() | run.RunStopped():
                 key = (subject, "end")
             case run.RunStarted():
@@ -117,15 +134,18 @@ def out_of_order(records: Iterable[Record]) -> list[str]:
     """Phases are completed in their order, and each result belongs to the run that was assigned last."""
     wrong: list[str] = []
     phases: dict[str, list[str]] = {}
+    whole: dict[str, list[str]] = {}
     current: dict[str, str] = {}
     ended: set[str] = set()
     for seq, subject, _, event in told(records):
         match event:
             case task.TaskSubmitted():
-                phases[subject] = list(event.phases)
+                phases[subject], whole[subject] = list(event.phases), list(event.phases)
+            case task.PhaseReopened() if event.phase in whole[subject]:
+                phases[subject] = whole[subject][whole[subject].index(event.phase) :]
             case task.PhaseAssigned():
                 current[subject] = event.run
-            case task.AssignmentLost() | task.TaskReset():
+            case task.AssignmentLost() | task.PhaseFailed() | task.TaskReset():
                 current.pop(subject, None)
             case task.PhaseCompleted():
                 if not phases[subject] or phases[subject].pop(0) != event.phase:
@@ -134,7 +154,7 @@ def out_of_order(records: Iterable[Record]) -> list[str]:
                     wrong.append(f"{seq}: {subject} takes the result of {event.run}, not of {current.get(subject)}")
             case task.TaskCompleted() if phases[subject]:
                 wrong.append(f"{seq}: {subject} is completed without {phases[subject]}")
-        if subject in ended and isinstance(event, task.PhaseRequested | task.PhaseAssigned):
+        if subject in ended and isinstance(event, GOING_ON):
             wrong.append(f"{seq}: {subject} goes on after its end")
         if isinstance(event, task.TaskCompleted | task.TaskCancelled):
             ended.add(subject)
@@ -152,6 +172,126 @@ def unfinished(records: Iterable[Record]) -> list[str]:
     return [f"{subject} never ends" for subject, status in state.items() if status == "open"]
 
 
+def tried_too_often(records: Iterable[Record]) -> list[str]:
+    """Between two words of a person: three tries a type and phase, one review a phase, thirty recoveries in all."""
+    wrong: list[str] = []
+    tries: dict[str, list[task.RecoveryStarted]] = defaultdict(list)
+    for seq, subject, _, event in told(records):
+        if isinstance(event, task.TaskReset):
+            tries[subject].clear()
+        elif isinstance(event, task.RecoveryStarted):
+            tries[subject].append(event)
+            here = [each for each in tries[subject] if each.phase == event.phase and each.tier == event.tier]
+            if event.tier == 1:
+                here = [each for each in here if each.failure == event.failure]
+            if len(here) > (3 if event.tier == 1 else 1) or len(tries[subject]) > 30:
+                wrong.append(f"{seq}: {subject} tries {event.phase} after {event.failure} too often")
+    return wrong
+
+
+def reopened_without_need(records: Iterable[Record]) -> list[str]:
+    """A phase is reopened by a recovery just begun, for the sake of a later phase, and only when it was done."""
+    wrong: list[str] = []
+    phases: dict[str, list[str]] = {}
+    done: dict[str, set[str]] = defaultdict(set)
+    before: dict[str, Any] = {}
+    for seq, subject, _, event in told(records):
+        match event:
+            case task.TaskSubmitted():
+                phases[subject] = event.phases
+            case task.PhaseCompleted():
+                done[subject].add(event.phase)
+            case task.PhaseReopened():
+                why, order = before.get(subject), phases[subject]
+                if not isinstance(why, task.RecoveryStarted) or (why.failure != "test_failure" and why.tier != 2):
+                    wrong.append(f"{seq}: {subject} reopens {event.phase} for no reason")
+                elif event.phase not in done[subject] or order.index(event.phase) >= order.index(why.phase):
+                    wrong.append(f"{seq}: {subject} reopens {event.phase} for {why.phase}, which does not follow it")
+                done[subject] -= set(order[order.index(event.phase) :])
+        before[subject] = event
+    return wrong
+
+
+def unframed_recoveries(records: Iterable[Record], at_the_end: bool = True) -> list[str]:
+    """Each recovery that begins also ends, or the task does; well only where its phase was completed just then."""
+    wrong: list[str] = []
+    begun: dict[str, dict[str, int]] = defaultdict(dict)
+    completed: dict[str, str] = {}
+    for seq, subject, _, event in told(records):
+        match event:
+            case task.RecoveryStarted() if event.phase in begun[subject]:
+                wrong.append(f"{seq}: {subject} recovers {event.phase} twice at once")
+            case task.RecoveryStarted():
+                begun[subject][event.phase] = seq
+            case task.RecoveryEnded():
+                if begun[subject].pop(event.phase, None) is None:
+                    wrong.append(f"{seq}: {subject} ends a recovery that never began")
+                if event.ok and completed.get(subject) != event.phase:
+                    wrong.append(f"{seq}: {subject} calls {event.phase} recovered and it is not")
+            case task.PhaseCompleted():
+                completed[subject] = event.phase
+            case task.PhaseRequested():
+                completed.pop(subject, None)
+            case task.TaskReset() | task.TaskCompleted() if begun[subject]:
+                wrong.append(f"{seq}: {subject} leaves the recovery of {set(begun[subject])} open")
+            case task.TaskCancelled() | task.TaskFailed():
+                begun.pop(subject, None)
+    left = {subject for subject, open in begun.items() if open} if at_the_end else set()
+    return wrong + [f"{subject} never ends a recovery" for subject in sorted(left)]
+
+
+def in_each_others_way(records: Iterable[Record]) -> list[str]:
+    """Never two runs at once in one repository whose agents' territories overlap."""
+    wrong: list[str] = []
+    territories: dict[str, Territory] = {}
+    repos: dict[str, str] = {}
+    at_work: dict[str, dict[str, str]] = defaultdict(dict)
+    for seq, subject, _, event in told(records):
+        match event:
+            case AgentJoined():
+                territories[event.agent] = Territory(tuple(event.territory))
+            case task.TaskSubmitted():
+                repos[subject] = event.repo
+            case task.PhaseAssigned() if repos.get(subject):
+                here = at_work[repos[subject]]
+                mine = territories[event.agent]
+                wrong += [
+                    f"{seq}: {event.agent} is in the way of {agent} in {repos[subject]}"
+                    for agent in here.values()
+                    if overlaps(mine, territories[agent])
+                ]
+                here[subject] = event.agent
+            case (
+                task.PhaseCompleted()
+                | task.PhaseFailed()
+                | task.AssignmentLost()
+                | task.TaskReset()
+                | task.TaskCancelled()
+            ):
+                at_work[repos.get(subject, "")].pop(subject, None)
+    return wrong
+
+
+def slots_of_those_who_wait(records: Iterable[Record]) -> list[str]:
+    """Who waits for a person and still holds a slot loses it in the next commit about slots."""
+    wrong: list[str] = []
+    holders: set[str] = set()
+    waiting: set[str] = set()
+    for record in records:
+        events = read_commit(record).events
+        if record.subject == "evt.slots.main":
+            idle = holders & waiting
+            holders |= {event.task for event in events if isinstance(event, slots.PipelineAdmitted)}
+            holders -= {event.task for event in events if isinstance(event, slots.PipelineReleased)}
+            wrong += [f"{record.seq}: {id} waits for a person and keeps its slot" for id in idle & holders]
+        for event in events:
+            if isinstance(event, task.PersonAsked):
+                waiting.add(record.subject[9:])
+            elif isinstance(event, task.TaskReset | task.TaskCancelled):
+                waiting.discard(record.subject[9:])
+    return wrong
+
+
 def everything_wrong(records: list[Record], limit: int, at_the_end: bool = True) -> list[str]:
     """All of it."""
     return [
@@ -161,5 +301,10 @@ def everything_wrong(records: list[Record], limit: int, at_the_end: bool = True)
         *started_by_frozen_agents(records),
         *done_twice(records),
         *out_of_order(records),
+        *tried_too_often(records),
+        *reopened_without_need(records),
+        *unframed_recoveries(records, at_the_end),
+        *in_each_others_way(records),
+        *slots_of_those_who_wait(records),
         *(unfinished(records) if at_the_end else []),
     ]

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.agent.decide import Agents
-from actors.agent.mind import Script, ScriptedReply
+from actors.agent.team import Team
 from actors.decider import Answer, Decider, Hold, Message, Outcome
 from actors.desk import Desk
 from actors.folds import FOLDS
 from actors.guardian.decide import Guardian
 from actors.orchestrator.decide import Orchestrator
+from actors.orchestrator.task import ENDED
 from actors.orchestrator.workflow import Phase, Workflow
 from bus.envelope import Record
 from bus.errors import WitanError
@@ -23,22 +24,18 @@ from bus.log import Loaded, MemoryLog, fits
 from bus.messages import guardian, task
 from bus.messages.base import Command
 from bus.messages.kinds import read_commit
+from tests.fates import Fate, FatedDesk
 
 WORKFLOW = Workflow(
-    "small", "for the simulation", [Phase("design", "designer"), Phase("code", "coder"), Phase("test", "coder")]
-)
-SCRIPT = Script(
-    "simulated",
-    "slow in one phase, unlucky in another",
-    [
-        ScriptedReply("design", "d", "design_spec", "d", delay_s=3),
-        ScriptedReply("code", "c", "code", "c", fails_first=1),
-        ScriptedReply("test", "t", "test_results", "t"),
-    ],
+    "small",
+    "for the simulation",
+    [Phase("design", "designer"), Phase("code", "coder"), Phase("test", "coder", on_failure="code")],
 )
 ROLES = ({"designer-01": "designer"}, {"coder-01": "coder"}, {"coder-02": "coder", "designer-02": "designer"})
+TEAM = Team(territories={"coder-01": ["src/**"], "designer-01": ["docs/**"], "designer-02": ["docs/**", "src/ui/**"]})
+REPOS = ("", "", "/srv/one", "/srv/one", "/srv/two")
 LEASE_S = 20.0
-LIMIT = 2
+LIMIT = 3
 
 
 class Crash(Exception):
@@ -80,7 +77,7 @@ class Actor:
     def begin(self) -> None:
         """As after a crash: nothing in memory, everything from the log."""
         world = self.world
-        self.desk = Desk(self.name, FOLDS, _Source(world.log))
+        self.desk = FatedDesk(self.name, FOLDS, _Source(world.log))
         self.decider = world.fresh(self.name)
         self.head = len(world.log.records)
         self.place = self.decider.resume_after(_Source(world.log).last, self.head)
@@ -165,7 +162,9 @@ class World:
     """One history, decided by one seed."""
 
     def __init__(self, seed: int, crashes: float = 0.02) -> None:
-        self.random = random.Random(seed)
+        self.seed, self.random = seed, random.Random(seed)
+        self.bad_luck = self.random.choice((0.1, 0.35, 0.6, 0.95))
+        self.fate = Fate("simulated", "as the dice fall", world=self)
         self.log = MemoryLog()
         self.crashes = crashes
         self.crash_count = 0
@@ -193,7 +192,7 @@ class World:
         if name == "orchestrator":
             return Orchestrator({"small": WORKFLOW}, LEASE_S, LIMIT)
         number = int(name.rsplit("-", 1)[1])
-        return Agents(name, ROLES[number], 1, SCRIPT)
+        return Agents(name, ROLES[number], 1, self.fate, TEAM)
 
     def next(self) -> int:
         self.counter += 1
@@ -211,10 +210,10 @@ class World:
             self.backlog.append((actor, _Letter(id, body)))
 
     def submit(self) -> None:
-        number = self.next()
-        self.send("orchestrator", f"submit-{number}", task.SubmitTask(task="x", workflow="small"))
-        if self.random.random() < 0.2:
-            self.send("orchestrator", f"submit-{number}", task.SubmitTask(task="x", workflow="small"))
+        number, phases = self.next(), self.random.choice((None, None, None, ["code", "test"]))
+        wish = task.SubmitTask(task="x", workflow="small", repo=self.random.choice(REPOS), phases=phases)
+        for _ in range(2 if self.random.random() < 0.2 else 1):
+            self.send("orchestrator", f"submit-{number}", wish)
 
     def task_ids(self) -> list[str]:
         return sorted({record.subject[9:] for record in self.log.records if record.subject.startswith("evt.task.")})
@@ -234,6 +233,10 @@ class World:
             ("guardian", guardian.Freeze()),
             ("guardian", guardian.Thaw()),
             ("guardian", guardian.Thaw()),
+            ("guardian", guardian.ApproveMerge(task_id=id)),
+            ("guardian", guardian.DiscardWork(task_id=id)),
+            ("guardian", guardian.WaiveSandbox(reason="so be it")),
+            ("orchestrator", task.ResetTask(task_id=id)),
             ("orchestrator", task.ResetTask(task_id=id)),
         ]
         if self.random.random() < 0.3:
@@ -340,8 +343,8 @@ class World:
             self.restart(self.actors["orchestrator"])
 
     def make_peace(self) -> None:
-        """No more trouble: thaw, resume, and let time pass."""
-        self.safe = True
+        """No more trouble: thaw, resume, give whoever waits an answer, and let time pass."""
+        self.safe, self.bad_luck = True, 0.0
         for calm in range(400):
             while self.step():
                 pass
@@ -351,9 +354,14 @@ class World:
                 self.send("guardian", f"peace-{self.next()}", guardian.Thaw())
                 for id in self.task_ids():
                     self.send("guardian", f"peace-{self.next()}", guardian.ResumePipeline(pipeline_id=id))
+                    if self.status(id) == "waiting":
+                        answer = self.random.choice((task.ResetTask, task.ResetTask, task.CancelTask))
+                        self.send("orchestrator", f"peace-{self.next()}", answer(task_id=id))
             if calm > 40 and self._ended():
                 return
 
     def _ended(self) -> bool:
-        desk = Desk("observer", FOLDS, _Source(self.log))
-        return all(desk.state(f"evt.task.{id}").closed for id in self.task_ids())
+        return all(self.status(id) in ENDED for id in self.task_ids())
+
+    def status(self, id: str) -> str:
+        return str(Desk("observer", FOLDS, _Source(self.log)).state(f"evt.task.{id}").status)

@@ -116,3 +116,57 @@ def test_a_letter_that_an_actor_gave_up_is_recorded() -> None:
     story().when(guardian.BuryLetter(stream="COMMANDS", seq=7, reason="boom")).then(
         (DEAD_LETTERS, guardian.LetterBuried(stream="COMMANDS", seq=7, reason="boom"))
     )
+
+
+def ended(*events: task.TaskEvent) -> Story:
+    return running().given("evt.task.t1", *events)
+
+
+WAITING = task.PersonAsked(phase="a", failure="help", question="?")
+
+
+def test_a_merge_is_approved_for_a_task_that_is_completed() -> None:
+    ended(task.TaskCompleted()).when(guardian.ApproveMerge(task_id="t1", reason="fine")).then(
+        (f"evt.guardian.{ORDER}", guardian.MergeApproved(task="t1", reason="fine"))
+    ).then_answered(order=ORDER, pipeline_id="t1", ordered="merge")
+
+
+@pytest.mark.parametrize("event", [task.TaskCompleted(), task.TaskFailed(reason="no"), task.TaskCancelled(), WAITING])
+def test_work_that_nobody_goes_on_with_can_be_discarded(event: task.TaskEvent) -> None:
+    ended(event).when(guardian.DiscardWork(task_id="t1")).then(
+        (f"evt.guardian.{ORDER}", guardian.DiscardOrdered(task="t1"))
+    ).then_answered(order=ORDER, ordered="discard")
+
+
+@pytest.mark.parametrize("wish", [guardian.ApproveMerge(task_id="t1"), guardian.DiscardWork(task_id="t1")])
+def test_work_in_progress_is_neither_merged_nor_discarded(wish: Command) -> None:
+    running().when(wish).then_refused("running")
+    story().when(wish).then_refused("no such task")
+
+
+def test_only_what_is_completed_is_merged() -> None:
+    ended(WAITING).when(guardian.ApproveMerge(task_id="t1")).then_refused("waiting")
+    ended(task.TaskCancelled()).when(guardian.ApproveMerge(task_id="t1")).then_refused("cancelled")
+
+
+def test_a_repeated_order_about_work_is_given_once() -> None:
+    given = ended(task.TaskCompleted()).given(f"evt.guardian.{ORDER}", guardian.MergeApproved(task="t1"))
+    given.when(guardian.ApproveMerge(task_id="t1")).then_nothing().then_answered(order=ORDER)
+
+
+def test_the_sandbox_is_waived_once_and_by_name() -> None:
+    wish = guardian.WaiveSandbox(reason="my own machine")
+    story().when(wish).then((MAIN, guardian.SandboxWaived(reason="my own machine")))
+    story().given(MAIN, guardian.SandboxWaived(reason="x")).when(wish).then_nothing().then_answered(
+        ordered="waive_sandbox"
+    )
+
+
+def test_a_pause_of_a_task_that_waits_for_a_person_is_refused_with_the_way_out() -> None:
+    refused = ended(WAITING).when(guardian.PausePipeline(pipeline_id="t1")).then_refused("waiting for a person")
+    assert refused.refusal is not None and "Reset or cancel" in refused.refusal.what_next
+
+
+def test_a_person_can_answer_a_question_with_an_override() -> None:
+    wish = guardian.OverridePipeline(pipeline_id="t1", override={"database": "sqlite"})
+    assert len(ended(WAITING).when(wish).told()) == 1

@@ -246,6 +246,17 @@ def test_a_cancelled_task_gives_back_its_agent_and_its_slot() -> None:
     ).then_answered(task_id="t1", status="cancelled")
 
 
+def test_what_comes_from_a_cancelled_task_changes_nothing_any_more() -> None:
+    cancelled = planning().given(T1, task.TaskCancelled())
+    cancelled.when(run.RunFinished(), RUN_1, "t1").then(
+        (
+            T1,
+            task.ResultRefused(agent="planner-01", run="t1-1", reason="the work had been given to somebody else"),
+        ),
+    )
+    cancelled.when(run.RunFailed(reason="no"), RUN_1, "t1").then_nothing()
+
+
 def test_a_reset_gives_the_phase_to_a_fresh_run() -> None:
     told = planning().when(task.ResetTask(task_id="t1", reason="stuck")).told()
     assert told[:3] == [

@@ -148,10 +148,10 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             | said.CouncilAsked()
             | said.PersonAsked()
             | said.TaskCompleted()
-            | said.TaskFailed()
-            | said.TaskCancelled()
         ):
             return {}
+        case said.TaskFailed() | said.TaskCancelled():
+            return {"assignment": None}
         case _:
             assert_never(event)
 
