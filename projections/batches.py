@@ -20,6 +20,7 @@ ARROW: dict[Any, pa.DataType] = {
     str: pa.string(),
     Whole: pa.int32(),
     float: pa.float64(),
+    bool: pa.bool_(),
     list[str]: pa.list_(pa.string()),
     list[Made]: pa.list_(
         pa.struct({"name": pa.string(), "type": pa.string(), "sha256": pa.string(), "bytes": pa.int64()})

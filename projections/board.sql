@@ -14,6 +14,10 @@ CREATE TABLE board (
     run VARCHAR,
     reason VARCHAR,
     done BIGINT,
+    items BIGINT,
+    ticked BIGINT[],
+    began TIMESTAMP,
+    last_tick TIMESTAMP,
     created TIMESTAMP,
     updated TIMESTAMP,
     ended TIMESTAMP,
@@ -24,10 +28,11 @@ CREATE TABLE board (
 CREATE VIEW kept AS
 SELECT * FROM board WHERE coalesce(getvariable('folded'), 0) > 0;
 
--- What the tail says about each task that occurs in it.
+-- What the tail says about each task that occurs in it; its checklist grows and is ticked off in the steps of its runs.
 CREATE VIEW changed AS
 SELECT
-    id,
+    CASE kind WHEN 'task' THEN id ELSE flow END AS id,
+    bool_or(kind = 'task') AS of_task,
     arg_max(text, place(seq, n)) AS text,
     arg_max(workflow, place(seq, n)) AS workflow,
     arg_max(phases, place(seq, n)) AS phases,
@@ -37,12 +42,14 @@ SELECT
         WHEN 'PipelineStarted' THEN 'running'
         WHEN 'PipelineResumed' THEN 'pending'
         WHEN 'PipelinePaused' THEN 'paused'
+        WHEN 'PersonAsked' THEN 'waiting'
         WHEN 'TaskCompleted' THEN 'completed'
         WHEN 'TaskFailed' THEN 'failed'
         WHEN 'TaskCancelled' THEN 'cancelled'
     END, place(seq, n)) AS status,
     arg_max(type, place(seq, n)) FILTER (type IN ('TaskSubmitted', 'PipelineStarted', 'PipelineResumed',
-        'PipelinePaused', 'TaskCompleted', 'TaskFailed', 'TaskCancelled', 'TaskReset')) = 'TaskReset' AS was_reset,
+        'PipelinePaused', 'PersonAsked', 'TaskCompleted', 'TaskFailed', 'TaskCancelled', 'TaskReset')) = 'TaskReset'
+        AS was_reset,
     arg_max(phase, place(seq, n)) FILTER (type IN ('PhaseRequested', 'PhaseAssigned')) AS phase,
     arg_max(attempt, place(seq, n)) FILTER (type = 'PhaseRequested') AS attempt,
     arg_max(CASE
@@ -59,19 +66,31 @@ SELECT
         WHEN type IN ('PipelineStarted', 'PipelineResumed', 'PhaseCompleted', 'TaskCompleted') THEN ''
         WHEN type IN ('PipelinePaused', 'PhaseFailed', 'AssignmentLost', 'TaskReset', 'TaskFailed', 'TaskCancelled')
             THEN reason
+        WHEN type = 'PersonAsked' THEN piece(body, '$.question')
+        WHEN type = 'PhaseReopened' THEN piece(body, '$.because')
     END, place(seq, n)) AS reason,
-    count(*) FILTER (type = 'PhaseCompleted') AS done,
-    min(happened) AS created,
-    max(happened) AS updated,
+    arg_max(CASE WHEN type IN ('PhaseCompleted', 'PhaseReopened') THEN phase END, place(seq, n)) AS turned_phase,
+    arg_max(type, place(seq, n)) FILTER (type IN ('PhaseCompleted', 'PhaseReopened')) AS turned,
+    sum(CASE type
+        WHEN 'TaskSubmitted' THEN len(texts(body, '$.checklist'))
+        WHEN 'ChecklistExtended' THEN len(texts(body, '$.items'))
+    END)::BIGINT AS items,
+    list(CASE type WHEN 'ChecklistItemDone' THEN TRY_CAST(piece(body, '$.item') AS BIGINT) END)
+        FILTER (type = 'ChecklistItemDone') AS ticked,
+    arg_min(CASE type WHEN 'PipelineStarted' THEN happened END, place(seq, n)) AS began,
+    arg_max(CASE type WHEN 'ChecklistItemDone' THEN happened END, place(seq, n)) AS last_tick,
+    min(happened) FILTER (kind = 'task') AS created,
+    max(happened) FILTER (kind = 'task') AS updated,
     arg_max(CASE
         WHEN type IN ('TaskCompleted', 'TaskFailed', 'TaskCancelled') THEN happened
         WHEN type = 'TaskReset' THEN '-infinity'::TIMESTAMP
     END, place(seq, n)) AS ended,
-    min(seq) AS first_seq,
-    max(seq) AS last_seq
+    min(seq) FILTER (kind = 'task') AS first_seq,
+    max(seq) FILTER (kind = 'task') AS last_seq
 FROM tail
-WHERE kind = 'task' AND type <> 'Unreadable'
-GROUP BY id;
+WHERE (kind = 'task' AND type <> 'Unreadable')
+    OR (kind = 'step' AND flow <> '' AND type IN ('ChecklistExtended', 'ChecklistItemDone'))
+GROUP BY ALL;
 
 -- The board as it is now: what is kept, and what the tail adds to it. The fold writes exactly this down.
 CREATE VIEW board_now AS
@@ -81,21 +100,28 @@ SELECT
     coalesce(new.workflow, old.workflow) AS workflow,
     coalesce(new.phases, old.phases) AS phases,
     coalesce(new.priority, old.priority) AS priority,
-    CASE WHEN new.was_reset AND coalesce(new.status, old.status) = 'failed' THEN 'pending'
+    CASE WHEN new.was_reset AND coalesce(new.status, old.status) IN ('failed', 'waiting') THEN 'pending'
         ELSE coalesce(new.status, old.status) END AS status,
     coalesce(new.phase, old.phase) AS phase,
     coalesce(new.attempt, old.attempt) AS attempt,
     coalesce(new.agent, old.agent) AS agent,
     coalesce(new.run, old.run) AS run,
     coalesce(new.reason, old.reason) AS reason,
-    coalesce(old.done, 0) + coalesce(new.done, 0) AS done,
+    CASE WHEN new.turned IS NULL THEN coalesce(old.done, 0)
+        ELSE greatest(0, coalesce(list_position(coalesce(new.phases, old.phases), new.turned_phase), 0)
+            - (new.turned = 'PhaseReopened')::INTEGER) END AS done,
+    coalesce(old.items, 0) + coalesce(new.items, 0) AS items,
+    list_sort(list_distinct(list_concat(coalesce(old.ticked, []), coalesce(new.ticked, [])))) AS ticked,
+    coalesce(old.began, new.began) AS began,
+    coalesce(new.last_tick, old.last_tick) AS last_tick,
     least(old.created, new.created) AS created,
     greatest(old.updated, new.updated) AS updated,
     coalesce(new.ended, old.ended) AS ended,
     coalesce(old.first_seq, new.first_seq) AS first_seq,
     coalesce(new.last_seq, old.last_seq) AS last_seq
 FROM kept AS old
-FULL JOIN changed AS new ON old.id = new.id;
+FULL JOIN changed AS new ON old.id = new.id
+WHERE old.id IS NOT NULL OR new.of_task;
 
 -- Who holds a slot and who waits for one.
 CREATE VIEW admission AS

@@ -34,6 +34,13 @@ CREATE TABLE facts (
     actor VARCHAR,
     actors VARCHAR[],
     artifacts STRUCT(name VARCHAR, type VARCHAR, sha256 VARCHAR, bytes BIGINT)[],
+    call VARCHAR,
+    again INTEGER,
+    turn INTEGER,
+    tool VARCHAR,
+    ok BOOLEAN,
+    ms DOUBLE,
+    failure VARCHAR,
     body VARCHAR
 );
 
@@ -50,3 +57,7 @@ SELECT * FROM events WHERE seq > coalesce(getvariable('folded'), 0);
 
 -- The order of events: by commit, then within the commit, which is at most 64 KiB long.
 CREATE MACRO place(seq, n) AS seq * 65536 + n;
+
+-- A piece of an event that no column holds; nothing where the event cannot be read that far.
+CREATE MACRO piece(body, path) AS TRY(json_extract_string(body, path));
+CREATE MACRO texts(body, path) AS TRY(CAST(json_extract(body, path) AS VARCHAR[]));

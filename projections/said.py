@@ -1,7 +1,7 @@
 """What the records of the log say, as rows: one for each event, and one for each record that cannot be read."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, TypedDict, Union, get_args
+from typing import Annotated, Any, TypedDict, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -49,6 +49,13 @@ class Said(Struct, gc=False, rename={"order_id": "order", "slots": "limit"}):
     actor: str | None = None
     actors: list[str] | None = None
     artifacts: list[Made] | None = None
+    call: str | None = None
+    again: Whole | None = None
+    turn: Whole | None = None
+    tool: str | None = None
+    ok: bool | None = None
+    ms: float | None = None
+    failure: str | None = None
 
 
 class Opened(Struct, gc=False):
@@ -89,14 +96,27 @@ COLUMNS = (*HEAD, *(field.name for field in fields(Said)))
 _keys = {field.encode_name: field for field in fields(Said)}
 
 
+def _is_list(type: Any) -> bool:
+    return any(get_origin(each) is list for each in (type, *get_args(type)))
+
+
 def _with_defaults(event: type[Event]) -> type[Struct]:
-    """The same columns, in which this event says what it means by saying nothing."""
-    meant = [
-        (_keys[field.encode_name].name, _keys[field.encode_name].type, field.default)
-        for field in fields(event)
-        if field.encode_name in _keys and field.default is not msgspec.NODEFAULT
+    """The same columns, in which this event says what it means by saying nothing.
+
+    A number that goes by the name of a list is no such column: nothing is ever called `!`.
+    """
+    mine = [each for each in fields(event) if each.encode_name in _keys]
+    other = [each.encode_name for each in mine if _is_list(each.type) != _is_list(_keys[each.encode_name].type)]
+    meant: list[Any] = [
+        (_keys[each.encode_name].name, _keys[each.encode_name].type, each.default)
+        for each in mine
+        if each.default is not msgspec.NODEFAULT and each.encode_name not in other
     ]
-    return msgspec.defstruct(event.__name__, meant, bases=(Said,), tag_field="type", tag=True, gc=False)
+    meant += [(_keys[name].name, _keys[name].type, None) for name in other]
+    renamed = {_keys[name].name: "!" for name in other}
+    return msgspec.defstruct(
+        event.__name__, meant, bases=(Said,), tag_field="type", tag=True, gc=False, rename=renamed or None
+    )
 
 
 KNOWN = [_with_defaults(event) for union in EVENTS_OF.values() for event in get_args(union)]

@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 _named = re.compile(r"^-- ([a-z_]+)(?::.*)?$", re.MULTILINE)
 _header = re.compile(
-    r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+-- ask\n(?P<ask>[^;]+;)\s*\Z"
+    r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+-- ask(?::.*)?\n(?P<ask>[^;]+;)\s*\Z"
 )
 
 
@@ -37,7 +37,7 @@ def _view(path: Path) -> View:
     return View(found["name"], found["about"], tuple(found["filters"].split(", ")), found["made"], found["ask"])
 
 
-TABLES = (HERE / "facts.sql").read_text() + (HERE / "board.sql").read_text()
+TABLES = "".join((HERE / name).read_text() for name in ("facts.sql", "board.sql", "work.sql"))
 SAY = _statements()
 VIEWS = {view.name: view for view in map(_view, sorted((HERE / "views").glob("*.sql")))}
 _made = [TABLES, spelling(), *SAY.values(), *(view.made for view in VIEWS.values())]

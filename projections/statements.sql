@@ -12,6 +12,16 @@ ON board.id = now.id
 WHEN MATCHED THEN UPDATE BY NAME
 WHEN NOT MATCHED THEN INSERT BY NAME;
 
+-- fold_steps: the same for the steps.
+MERGE INTO step_board USING step_fresh AS now ON step_board.run = now.run AND step_board.call = now.call
+WHEN MATCHED THEN UPDATE BY NAME
+WHEN NOT MATCHED THEN INSERT BY NAME;
+
+-- fold_runs: and for the runs.
+MERGE INTO run_board USING run_fresh AS now ON run_board.run = now.run
+WHEN MATCHED THEN UPDATE BY NAME
+WHEN NOT MATCHED THEN INSERT BY NAME;
+
 -- folded: the board is as far as the facts, in the transaction that wrote it.
 UPDATE position SET board = $seq;
 

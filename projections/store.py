@@ -125,7 +125,8 @@ class Store:
         with self._transaction(self._writer) as cursor:
             cursor.execute(SAY["upto"], {"seq": self._place.facts})
             cursor.execute(SAY["folded_at"], {"seq": self._place.board})
-            cursor.execute(SAY["fold"])
+            for fold in ("fold", "fold_steps", "fold_runs"):
+                cursor.execute(SAY[fold])
             cursor.execute(SAY["folded"], {"seq": self._place.facts})
         self._place = Place(self._place.facts, self._place.facts)
         return True

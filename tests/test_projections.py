@@ -12,6 +12,8 @@ import pytest
 
 from bus.errors import Invalid, Missing, Unavailable
 from bus.messages import guardian, slots, task
+from bus.messages.base import Excerpt
+from bus.messages.exec import EndedBy
 from bus.messages.kinds import EVENTS_OF
 from projections.statements import VIEWS
 from projections.store import Store
@@ -155,20 +157,22 @@ def test_every_default_of_an_event_is_a_value_in_its_row(store: Store) -> None:
             needed = {one.name: _some(one.type) for one in fields if one.required}
             history.commit(f"evt.{kind}.x", type(**needed))
             wanted.append(
-                {names.get(one.name, one.name): one.default for one in fields if one.type in (int, str, float)}
+                {names.get(one.name, one.name): one.default for one in fields if one.type in (int, str, float, bool)}
             )
     store.take(history.records)
     with store.reading(None) as (cursor, _):
         found = cursor.execute("SELECT * FROM events ORDER BY seq").fetchall()
         heads = [head[0] for head in cursor.description or []]
+    columns = {*heads} - {"text"}
     for row, defaults in zip(found, wanted, strict=True):
         facts = dict(zip(heads, row, strict=True))
-        told = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
+        told = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT and name in columns}
         assert {name: facts[name] for name in told} == told, facts["type"]
 
 
 def _some(type: Any) -> Any:
-    return {str: "x", int: 1, float: 1.0, list[str]: ["x"]}.get(type, {})
+    plain = {str: "x", int: 1, float: 1.0, bool: True, list[str]: ["x"], Excerpt: Excerpt("x")}
+    return plain.get(type, "exit" if type is EndedBy else {})
 
 
 MALFORMED = [
@@ -188,13 +192,23 @@ MALFORMED = [
     b'{"id":"x","events":[{"type":"\\ud800"}]}',
     b'{"id":"x","id":"y","events":[{"type":"A"}],"events":[{"type":"B"}]}',
     b'{"id":"x","events":[{"type":"RunFinished","artifacts":[1,{"name":{}},null]}]}',
+    b'{"id":"x","events":[{"type":"ToolRequested","call":"x","tool":"run","input":"\\ud800"}]}',
+    b'{"id":"x","events":[{"type":"ExecEnded","call":"x","ms":"long","exit":{},"read":{},"tests":[]}]}',
+    b'{"id":"x","events":[{"type":"StepEnded","call":"\\ud800","loop":[]},{"type":"ChecklistItemDone","item":1e99}]}',
+    b'{"id":"x","events":[{"type":"ChecklistExtended","items":{"a":[1]}},{"type":"WorkspaceOpened","repo":["x"]}]}',
     b"[" * 30_000 + b"]" * 30_000,
     b'{"id":"x","events":[{"type":"Z","a":' + b"[" * 30_000 + b"]" * 30_000 + b"}]}",
     b'{"id":"x","events":[{"type":"' + b"T" * 60_000 + b'"}]}',
 ]
 
 
-@pytest.mark.parametrize("subject", ["evt.task.odd", "evt.run.agent-1.odd", "evt.slots.main", "evt.a.b.c.d", "x", ""])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("evt.task.odd", "evt.run.agent-1.odd", "evt.step.agent-1.odd", "evt.exec.agent-1.odd", "evt.workspace.odd"),
+        *("evt.slots.main", "evt.a.b.c.d", "x", ""),
+    ],
+)
 def test_what_cannot_be_read_is_shown_and_stops_nobody(store: Store, running: History, subject: str) -> None:
     places = [running.raw(subject, body).seq for body in MALFORMED]
     running.submit("after")

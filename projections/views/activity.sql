@@ -5,7 +5,7 @@ SELECT
     seq, n, happened, kind, id, type,
     coalesce(task, nullif(flow, '')) AS task,
     coalesce(agent, owner) AS agent,
-    CASE type
+    coalesce(CASE type
         WHEN 'TaskSubmitted' THEN 'submitted: ' || left(text, 80)
         WHEN 'PhaseRequested' THEN phase || ' wants a ' || role || CASE WHEN attempt > 1 THEN ', attempt ' || attempt ELSE '' END
         WHEN 'PhaseAssigned' THEN phase || ' goes to ' || agent
@@ -20,11 +20,26 @@ SELECT
         WHEN 'RunStarted' THEN owner || ' started ' || phase || ' with ' || mind
         WHEN 'RunFinished' THEN owner || ' finished with ' || coalesce(len(artifacts), 0) || ' artifacts'
         WHEN 'SlotsResized' THEN slots || ' pipelines may run at once'
+        WHEN 'RecoveryStarted' THEN phase || ' is tried again after ' || failure || ': ' || coalesce(piece(body, '$.strategy'), '')
+        WHEN 'RecoveryEnded' THEN failure || ' in ' || phase || CASE WHEN ok THEN ' was made good' ELSE ' was not made good' END
+        WHEN 'PhaseReopened' THEN phase || ' is reopened: ' || left(coalesce(piece(body, '$.because'), ''), 120)
+        WHEN 'PersonAsked' THEN phase || ' waits for a person: ' || left(coalesce(piece(body, '$.question'), ''), 120)
+        WHEN 'ModelRequested' THEN owner || ' thinks, turn ' || turn
+        WHEN 'ModelReplied' THEN mind || ' replied: ' || left(coalesce(piece(body, '$.text'), ''), 120)
+        WHEN 'ToolRequested' THEN owner || ' wants ' || call || ': ' || tool
+        WHEN 'StepRefused' THEN call || ' was refused, ' || tool || ': ' || left(reason, 120)
+        WHEN 'StepEnded' THEN call || CASE WHEN ok THEN ' succeeded' ELSE ' failed: ' || failure END
+        WHEN 'ToolEnded' THEN call || CASE WHEN ok THEN ' was done' ELSE ' failed: ' || failure END
+        WHEN 'ExecEnded' THEN call || ' ended by ' || coalesce(piece(body, '$.ended_by'), '?')
+            || coalesce(' with ' || piece(body, '$.exit'), '')
+        WHEN 'WorkspaceOpened' THEN 'workspace on branch ' || coalesce(piece(body, '$.branch'), '?')
+        WHEN 'WorkspaceMerged' THEN 'merged into ' || coalesce(piece(body, '$.into'), '?')
+        WHEN 'SandboxAttested' THEN 'sandbox at level ' || coalesce(piece(body, '$.level'), '?')
         WHEN 'Unreadable' THEN 'unreadable: ' || left(body, 120)
         ELSE concat_ws(' ',
             lower(regexp_replace(type, '([a-z])([A-Z])', '\1 \2', 'g')), coalesce(pipeline, actor),
             CASE WHEN reason <> '' THEN '(' || left(reason, 120) || ')' END)
-    END AS line
+    END, lower(regexp_replace(type, '([a-z])([A-Z])', '\1 \2', 'g'))) AS line
 FROM events;
 
 -- ask

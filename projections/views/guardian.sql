@@ -3,24 +3,28 @@
 CREATE VIEW guardian AS
 WITH orders AS (
     SELECT
-        coalesce(order_id, id) AS order_id, seq, happened, pipeline, reason, actors,
+        coalesce(order_id, id) AS order_id, seq, happened, coalesce(pipeline, task) AS pipeline, reason, actors,
         CASE type
             WHEN 'PauseOrdered' THEN 'pause'
             WHEN 'ResumeOrdered' THEN 'resume'
             WHEN 'OverrideOrdered' THEN 'override'
             WHEN 'FreezeOrdered' THEN 'freeze'
             WHEN 'ThawOrdered' THEN 'thaw'
+            WHEN 'MergeApproved' THEN 'apply'
+            WHEN 'DiscardOrdered' THEN 'discard'
         END AS what,
         CASE type WHEN 'OverrideOrdered' THEN json_extract(body, '$.override')::VARCHAR END AS override
     FROM events
     WHERE kind = 'guardian'
-        AND type IN ('PauseOrdered', 'ResumeOrdered', 'OverrideOrdered', 'FreezeOrdered', 'ThawOrdered')
+        AND type IN ('PauseOrdered', 'ResumeOrdered', 'OverrideOrdered', 'FreezeOrdered', 'ThawOrdered',
+            'MergeApproved', 'DiscardOrdered')
 ),
 applied AS (
-    SELECT order_id, min(happened) AS happened
+    SELECT order_id, min(happened) AS happened, bool_or(type = 'MergeRefused') AS refused
     FROM events
-    WHERE kind IN ('task', 'slots')
-        AND type IN ('PipelinePaused', 'PipelineResumed', 'OverrideApplied', 'WorkFrozen', 'WorkThawed')
+    WHERE kind IN ('task', 'slots', 'workspace')
+        AND type IN ('PipelinePaused', 'PipelineResumed', 'OverrideApplied', 'WorkFrozen', 'WorkThawed',
+            'WorkspaceMerged', 'MergeRefused', 'WorkspaceDiscarded')
     GROUP BY order_id
 ),
 answers AS (
@@ -35,7 +39,7 @@ answers AS (
 weighed AS (
     SELECT
         orders.*,
-        applied.happened AS applied,
+        applied.happened AS applied, coalesce(applied.refused, false) AS refused,
         coalesce(answers.acknowledged, []) AS acknowledged,
         coalesce(list_sort(list_filter(orders.actors,
             lambda one: NOT list_contains(coalesce(answers.acknowledged, []), one))), []) AS missing,
@@ -48,6 +52,7 @@ SELECT
     order_id, what, pipeline,
     CASE
         WHEN applied IS NULL THEN 'waiting'
+        WHEN refused THEN 'refused'
         WHEN len(missing) = 0 THEN 'applied'
         WHEN overdue THEN 'unanswered'
         ELSE 'unacknowledged'

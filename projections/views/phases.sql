@@ -18,22 +18,33 @@ WITH told AS (
         max(happened) FILTER (type IN ('PhaseCompleted', 'PhaseFailed')) AS ended,
         arg_max(reason, place(seq, n)) FILTER (type IN ('PhaseFailed', 'AssignmentLost')) AS reason,
         min(place(seq, n)) AS first_place,
+        max(place(seq, n)) AS last_place,
         max(seq) AS last_seq
     FROM events
     WHERE kind = 'task'
         AND type IN ('PhaseRequested', 'PhaseAssigned', 'AssignmentLost', 'PhaseCompleted', 'PhaseFailed')
     GROUP BY task, phase
+),
+reopened AS (
+    SELECT told.task, told.phase, max(place(events.seq, events.n)) AS last_place
+    FROM told
+    JOIN events ON events.task = told.task AND events.kind = 'task' AND events.type = 'PhaseReopened'
+    JOIN board_now ON board_now.id = told.task
+    WHERE list_position(board_now.phases, events.phase) <= list_position(board_now.phases, told.phase)
+    GROUP BY told.task, told.phase
 )
 SELECT
     told.task, told.phase,
-    CASE WHEN told.status IN ('requested', 'running', 'lost') AND board_now.status IN ('failed', 'cancelled')
+    CASE WHEN reopened.last_place > told.last_place THEN 'reopened'
+        WHEN told.status IN ('requested', 'running', 'lost') AND board_now.status IN ('failed', 'cancelled')
         THEN 'stopped' ELSE told.status END AS status,
     told.agent, told.run, told.attempts, told.started,
     CASE WHEN told.status IN ('completed', 'failed') THEN told.ended END AS ended,
     CASE WHEN told.status IN ('completed', 'failed') THEN round(epoch(told.ended - told.started), 3) END AS seconds,
     told.reason, told.first_place, told.last_seq
 FROM told
-LEFT JOIN board_now ON board_now.id = told.task;
+LEFT JOIN board_now ON board_now.id = told.task
+LEFT JOIN reopened ON reopened.task = told.task AND reopened.phase = told.phase;
 
 -- ask
 SELECT * EXCLUDE (first_place) FROM phases

@@ -2,7 +2,7 @@
 -- filters: id, status, phase, agent
 CREATE VIEW pipelines AS
 WITH open AS (
-    SELECT * FROM board_now WHERE status IN ('pending', 'running', 'paused')
+    SELECT * FROM board_now WHERE status IN ('pending', 'running', 'paused', 'waiting')
 ),
 wanted AS (
     SELECT id, unnest(phases) AS phase, unnest(range(len(phases))) AS at_index FROM open
@@ -14,16 +14,25 @@ told AS (
         WHEN 'AssignmentLost' THEN 'lost'
         WHEN 'PhaseCompleted' THEN 'completed'
         WHEN 'PhaseFailed' THEN 'failed'
-    END, place(seq, n)) AS status
+    END, place(seq, n)) AS status,
+        max(place(seq, n)) FILTER (type = 'PhaseReopened') AS reopened,
+        max(place(seq, n)) FILTER (type IN ('PhaseRequested', 'PhaseAssigned', 'AssignmentLost', 'PhaseCompleted',
+            'PhaseFailed')) AS last_place
     FROM events
     WHERE kind = 'task' AND task IN (SELECT id FROM open)
     GROUP BY task, phase
 ),
-steps AS (
-    SELECT wanted.id, string_agg(wanted.phase || ':' || coalesce(told.status, 'waiting'), ' ' ORDER BY at_index) AS steps
+placed AS (
+    SELECT wanted.id, wanted.phase, at_index, told.status, told.last_place,
+        max(told.reopened) OVER (PARTITION BY wanted.id ORDER BY at_index) AS reopened
     FROM wanted
     LEFT JOIN told ON told.task = wanted.id AND told.phase = wanted.phase
-    GROUP BY wanted.id
+),
+steps AS (
+    SELECT id, string_agg(phase || ':' || CASE WHEN status IS NULL OR reopened > last_place THEN 'waiting' ELSE status END,
+        ' ' ORDER BY at_index) AS steps
+    FROM placed
+    GROUP BY id
 ),
 queue AS (
     SELECT task, row_number() OVER (ORDER BY priority DESC, queued) AS queue_place

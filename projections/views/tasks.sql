@@ -8,6 +8,10 @@ SELECT
     workflow, priority, done,
     len(phases) AS total,
     done || '/' || len(phases) AS progress,
+    CASE WHEN items > 0 THEN len(list_filter(ticked, lambda item: item BETWEEN 1 AND items)) || '/' || items END
+        AS checklist,
+    round(epoch(last_tick - began) / nullif(len(list_filter(ticked, lambda item: item BETWEEN 1 AND items)), 0), 3)
+        AS item_seconds,
     created, updated,
     CASE WHEN isfinite(ended) THEN ended END AS ended,
     round(epoch(coalesce(CASE WHEN isfinite(ended) THEN ended END, updated) - created), 3) AS seconds,

@@ -1,0 +1,230 @@
+-- The steps and the runs: they have a life too, from the request to the end, so they are kept and merged as the board is.
+-- `asked` and `told` are places: of the latest request of a call, and of what ended it.
+
+CREATE TABLE step_board (
+    task VARCHAR,
+    run VARCHAR,
+    agent VARCHAR,
+    call VARCHAR,
+    tool VARCHAR,
+    command VARCHAR,
+    again INTEGER,
+    begun UBIGINT,
+    asked UBIGINT,
+    told UBIGINT,
+    noted UBIGINT,
+    started TIMESTAMP,
+    ran BOOLEAN,
+    aside BOOLEAN,
+    told_at TIMESTAMP,
+    told_ok BOOLEAN,
+    told_failure VARCHAR,
+    noted_at TIMESTAMP,
+    noted_ok BOOLEAN,
+    noted_failure VARCHAR,
+    loop BOOLEAN,
+    how VARCHAR,
+    ms DOUBLE,
+    exit INTEGER,
+    ended_by VARCHAR,
+    tests VARCHAR,
+    tree VARCHAR,
+    read VARCHAR[],
+    created VARCHAR[],
+    wrote VARCHAR[]
+);
+
+CREATE TABLE run_board (
+    task VARCHAR,
+    run VARCHAR,
+    agent VARCHAR,
+    phase VARCHAR,
+    role VARCHAR,
+    mind VARCHAR,
+    attempt INTEGER,
+    recovery VARCHAR,
+    turns INTEGER,
+    started TIMESTAMP,
+    ended TIMESTAMP,
+    said VARCHAR,
+    reason VARCHAR,
+    failure VARCHAR,
+    tree VARCHAR,
+    summary VARCHAR,
+    artifacts INTEGER,
+    first_place UBIGINT
+);
+
+CREATE VIEW step_kept AS
+SELECT * FROM step_board WHERE coalesce(getvariable('folded'), 0) > 0;
+
+CREATE VIEW run_kept AS
+SELECT * FROM run_board WHERE coalesce(getvariable('folded'), 0) > 0;
+
+-- What the tail says about each call that occurs in it.
+CREATE VIEW step_changed AS
+WITH told AS (
+    SELECT
+        id AS run, call,
+        arg_min(nullif(flow, ''), place(seq, n)) AS task,
+        arg_min(owner, place(seq, n)) AS agent,
+        arg_min(tool, place(seq, n)) AS tool,
+        arg_max(CASE WHEN type = 'ToolRequested' AND tool IN ('run', 'test') THEN piece(body, '$.input.command') END,
+            place(seq, n)) AS command,
+        max(again) AS again,
+        min(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS begun,
+        max(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS asked,
+        max(place(seq, n)) FILTER (type IN ('StepRefused', 'ExecEnded', 'ExecLost', 'ToolEnded')) AS told,
+        max(place(seq, n)) FILTER (type = 'StepEnded') AS noted,
+        min(happened) FILTER (type IN ('ToolRequested', 'StepRefused')) AS started,
+        max(type = 'ExecStarted') AS ran,
+        max(type = 'ExecBackgrounded') AS aside
+    FROM tail
+    WHERE call IS NOT NULL
+        AND ((kind = 'step' AND type IN ('ToolRequested', 'StepRefused', 'StepEnded'))
+            OR (kind = 'exec'
+                AND type IN ('ExecStarted', 'ExecBackgrounded', 'ExecEnded', 'ExecLost', 'ToolEnded')))
+    GROUP BY id, call
+),
+ends AS (
+    SELECT
+        id AS run, call, place(seq, n) AS told, type AS how, happened AS told_at, ok, ms,
+        nullif(failure, '') AS told_failure,
+        TRY_CAST(piece(body, '$.exit') AS INTEGER) AS exit,
+        piece(body, '$.ended_by') AS ended_by,
+        piece(body, '$.tests') AS tests,
+        piece(body, '$.tree') AS tree,
+        CASE WHEN body LIKE '%"read":[%' THEN texts(body, '$.read') END AS read,
+        CASE WHEN body LIKE '%"created":[%' THEN texts(body, '$.created') END AS created,
+        CASE WHEN body LIKE '%"wrote":[%' THEN texts(body, '$.wrote') END AS wrote
+    FROM tail
+    WHERE call IS NOT NULL
+        AND ((kind = 'step' AND type = 'StepRefused') OR (kind = 'exec' AND type IN ('ExecEnded', 'ExecLost', 'ToolEnded')))
+),
+notes AS (
+    SELECT id AS run, call, place(seq, n) AS noted, happened AS noted_at, ok,
+        nullif(failure, '') AS noted_failure,
+        coalesce(piece(body, '$.loop') = 'true', false) AS loop
+    FROM tail
+    WHERE call IS NOT NULL AND kind = 'step' AND type = 'StepEnded'
+)
+SELECT
+    told.*,
+    ends.told_at, ends.told_failure, notes.noted_at, notes.noted_failure,
+    CASE ends.how
+        WHEN 'ToolEnded' THEN ends.ok
+        WHEN 'ExecEnded' THEN coalesce(ends.exit = 0, false)
+        WHEN 'ExecLost' THEN false
+        WHEN 'StepRefused' THEN false
+    END AS told_ok,
+    notes.ok AS noted_ok, notes.loop, ends.how, ends.ms, ends.exit, ends.ended_by, ends.tests, ends.tree,
+    ends.read, ends.created, ends.wrote
+FROM told
+LEFT JOIN ends ON ends.told = told.told AND ends.run = told.run
+LEFT JOIN notes ON notes.noted = told.noted AND notes.run = told.run;
+
+-- What the tail says about each run that occurs in it.
+CREATE VIEW run_changed AS
+SELECT
+    id AS run,
+    arg_min(nullif(flow, ''), place(seq, n)) AS task,
+    arg_min(owner, place(seq, n)) AS agent,
+    arg_min(phase, place(seq, n)) AS phase,
+    arg_min(role, place(seq, n)) AS role,
+    arg_min(mind, place(seq, n)) AS mind,
+    arg_min(attempt, place(seq, n)) AS attempt,
+    arg_min(CASE type WHEN 'RunStarted' THEN nullif(piece(body, '$.recovery'), '') END, place(seq, n)) AS recovery,
+    max(turn) AS turns,
+    arg_min(CASE type WHEN 'RunStarted' THEN happened END, place(seq, n)) AS started,
+    arg_min(CASE WHEN type IN ('RunFinished', 'RunFailed', 'RunStopped') THEN happened END, place(seq, n)) AS ended,
+    arg_min(CASE WHEN type IN ('RunFinished', 'RunFailed', 'RunStopped') THEN type END, place(seq, n)) AS said,
+    arg_min(reason, place(seq, n)) AS reason,
+    arg_min(failure, place(seq, n)) AS failure,
+    arg_min(CASE type WHEN 'RunFinished' THEN nullif(piece(body, '$.tree'), '') END, place(seq, n)) AS tree,
+    arg_min(CASE type WHEN 'RunFinished' THEN nullif(piece(body, '$.summary'), '') END, place(seq, n)) AS summary,
+    arg_min(CASE type WHEN 'RunFinished' THEN len(artifacts) END, place(seq, n)) AS artifacts,
+    min(place(seq, n)) AS first_place
+FROM tail
+WHERE kind IN ('run', 'step')
+    AND type IN ('RunStarted', 'ModelRequested', 'RunFinished', 'RunFailed', 'RunStopped')
+GROUP BY id;
+
+-- What becomes of the rows that the tail speaks of. The fold writes exactly this down.
+CREATE VIEW step_fresh AS
+SELECT
+    coalesce(old.task, new.task) AS task, new.run,
+    coalesce(old.agent, new.agent) AS agent, new.call,
+    coalesce(old.tool, new.tool) AS tool,
+    coalesce(new.command, old.command) AS command,
+    greatest(old.again, new.again) AS again,
+    least(old.begun, new.begun) AS begun,
+    greatest(old.asked, new.asked) AS asked,
+    greatest(old.told, new.told) AS told,
+    greatest(old.noted, new.noted) AS noted,
+    least(old.started, new.started) AS started,
+    coalesce(old.ran, false) OR new.ran AS ran,
+    coalesce(old.aside, false) OR new.aside AS aside,
+    CASE WHEN new.told IS NULL THEN old.told_at ELSE new.told_at END AS told_at,
+    CASE WHEN new.told IS NULL THEN old.told_ok ELSE new.told_ok END AS told_ok,
+    CASE WHEN new.told IS NULL THEN old.told_failure ELSE new.told_failure END AS told_failure,
+    CASE WHEN new.noted IS NULL THEN old.noted_at ELSE new.noted_at END AS noted_at,
+    CASE WHEN new.noted IS NULL THEN old.noted_ok ELSE new.noted_ok END AS noted_ok,
+    CASE WHEN new.noted IS NULL THEN old.noted_failure ELSE new.noted_failure END AS noted_failure,
+    CASE WHEN new.noted IS NULL THEN old.loop ELSE new.loop END AS loop,
+    CASE WHEN new.told IS NULL THEN old.how ELSE new.how END AS how,
+    CASE WHEN new.told IS NULL THEN old.ms ELSE new.ms END AS ms,
+    CASE WHEN new.told IS NULL THEN old.exit ELSE new.exit END AS exit,
+    CASE WHEN new.told IS NULL THEN old.ended_by ELSE new.ended_by END AS ended_by,
+    CASE WHEN new.told IS NULL THEN old.tests ELSE new.tests END AS tests,
+    CASE WHEN new.told IS NULL THEN old.tree ELSE new.tree END AS tree,
+    CASE WHEN new.told IS NULL THEN old.read ELSE new.read END AS read,
+    CASE WHEN new.told IS NULL THEN old.created ELSE new.created END AS created,
+    CASE WHEN new.told IS NULL THEN old.wrote ELSE new.wrote END AS wrote
+FROM step_changed AS new
+LEFT JOIN step_kept AS old ON new.run = old.run AND new.call = old.call;
+
+CREATE VIEW run_fresh AS
+SELECT
+    coalesce(old.task, new.task) AS task, new.run,
+    coalesce(old.agent, new.agent) AS agent,
+    coalesce(old.phase, new.phase) AS phase,
+    coalesce(old.role, new.role) AS role,
+    coalesce(old.mind, new.mind) AS mind,
+    coalesce(old.attempt, new.attempt) AS attempt,
+    coalesce(old.recovery, new.recovery) AS recovery,
+    greatest(old.turns, new.turns) AS turns,
+    coalesce(old.started, new.started) AS started,
+    coalesce(old.ended, new.ended) AS ended,
+    coalesce(old.said, new.said) AS said,
+    coalesce(old.reason, new.reason) AS reason,
+    coalesce(old.failure, new.failure) AS failure,
+    coalesce(old.tree, new.tree) AS tree,
+    coalesce(old.summary, new.summary) AS summary,
+    coalesce(old.artifacts, new.artifacts) AS artifacts,
+    least(old.first_place, new.first_place) AS first_place
+FROM run_changed AS new
+LEFT JOIN run_kept AS old ON new.run = old.run;
+
+-- The steps and the runs as they are now. What nobody spoke of since is passed on as it is: that is most of it.
+CREATE VIEW step_all AS
+SELECT * FROM step_kept AS old
+ANTI JOIN step_changed AS new ON new.run = old.run AND new.call = old.call
+UNION ALL BY NAME
+SELECT * FROM step_fresh;
+
+CREATE VIEW run_now AS
+SELECT * FROM run_kept AS old
+ANTI JOIN run_changed AS new ON new.run = old.run
+UNION ALL BY NAME
+SELECT * FROM run_fresh;
+
+-- A call that was asked for again is open until that is told; and the agent has the last word on how it came out.
+CREATE VIEW step_now AS
+SELECT
+    task, run, agent, call, tool, command, again, begun, asked, told, started, ran, aside, loop,
+    TRY_CAST(split_part(call, '-', 1) AS INTEGER) AS turn,
+    CASE WHEN told > asked OR noted > asked OR how = 'StepRefused' THEN coalesce(noted_ok, told_ok) END AS ok,
+    CASE WHEN told > asked OR noted > asked OR how = 'StepRefused' THEN coalesce(told_at, noted_at) END AS ended,
+    CASE how WHEN 'StepRefused' THEN 'refused' ELSE coalesce(noted_failure, told_failure) END AS failure,
+    how, ms, exit, ended_by, tests, tree, read, created, wrote
+FROM step_all;
