@@ -155,16 +155,16 @@ def search(room: Room, tool: tools.Search) -> Outcome:
 
 class _Hits(NamedTuple):
     lines: list[str]
-    count: int
+    found: int
     files: int
     skipped: int
 
     def summary(self) -> str:
-        rest = self.count - len(self.lines)
+        rest = self.found - len(self.lines)
         more = f", of which {rest:,} are not shown; search for less" if rest else ""
         skipped = f"; {self.skipped:,} binary or large ones were skipped" if self.skipped else ""
-        hits, files = "" if self.count == 1 else "s", "" if self.files == 1 else "s"
-        return f"({self.count:,} hit{hits} in {self.files:,} file{files}{more}{skipped})"
+        hits, files = "" if self.found == 1 else "s", "" if self.files == 1 else "s"
+        return f"({self.found:,} hit{hits} in {self.files:,} file{files}{more}{skipped})"
 
 
 def _search_file(room: Room, entry: Entry, pattern: str, so_far: _Hits, ends: float) -> _Hits:
@@ -177,7 +177,7 @@ def _search_file(room: Room, entry: Entry, pattern: str, so_far: _Hits, ends: fl
     if b"\0" in content:
         return so_far._replace(skipped=so_far.skipped + 1)
     lines = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").removesuffix("\n").split("\n")
-    count, number = so_far.count, 0
+    count, number = so_far.found, 0
     for chunk in _chunks(lines):
         if time.monotonic() > ends:
             break
@@ -188,7 +188,7 @@ def _search_file(room: Room, entry: Entry, pattern: str, so_far: _Hits, ends: fl
                 cut = "…" if len(line) > SHOWN_LINE_MAX else ""
                 so_far.lines.append(f"{_sayable(entry.path)}:{number + place + 1}: {line[:SHOWN_LINE_MAX]}{cut}")
         number += len(chunk)
-    return so_far._replace(count=count, files=so_far.files + 1)
+    return so_far._replace(found=count, files=so_far.files + 1)
 
 
 def _chunks(lines: list[str]) -> Iterator[list[str]]:
