@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from actors.decider import Message
+from actors.desk import Desk
+from actors.folds import FOLDS
 from actors.orchestrator.decide import Orchestrator
 from actors.orchestrator.workflow import Phase, Workflow
 from bus.ids import derived_id
-from bus.messages import run, slots, task
+from bus.messages import guardian, run, slots, task
 from bus.messages.agent import AgentJoined, RegisterAgent, WorkAssigned
 from bus.messages.timers import LeasesDue
 from tests.given import NOW, Story
@@ -117,6 +120,32 @@ def test_whoever_waits_comes_in_when_the_run_before_is_cancelled_or_reset_or_sta
     line.given("evt.task.b", task.TaskCancelled())
     told = line.when(run.RunFailed(reason="?", failure="help"), "evt.run.coder-1.a-1", "a")
     assert handed_out(told) == [("c", "coder-2")]
+
+
+def test_a_paused_task_does_not_keep_others_from_the_repository() -> None:
+    engine = AgentJoined(agent="coder-3", role="coder", territory=["engine/**"])
+    line = at_work(holding(story(PAINTER, engine), "a", "b", "c"), "a", "painter-1", workflow="front")
+    requested(requested(line, "b", workflow="front"), "c")
+    assert handed_out(line.when(guardian.PauseOrdered(pipeline="b"), "evt.guardian.o")) == [("c", "coder-3")]
+
+
+def test_after_a_thaw_all_that_can_begins_whatever_the_order() -> None:
+    wide = AgentJoined(agent="coder-1", role="coder", territory=["src/**", "web/**"])
+    narrow = AgentJoined(agent="coder-2", role="coder", territory=["src/**"])
+    line = at_work(holding(story(PAINTER, wide, narrow), "c", "b"), "c", "coder-1")
+    requested(line, "b", workflow="front")
+    decider = Orchestrator(FLOWS, 60, 9)
+    desk = Desk("orchestrator", FOLDS, line)
+    desk.decide(decider.recover, Message("begin", None, now_s=NOW), 0)
+    freeze, thaw = guardian.FreezeOrdered(order="f", actors=[]), guardian.ThawOrdered(order="f")
+    for message in (
+        Message("1", freeze, "evt.guardian.main", now_s=NOW),
+        Message("2", run.RunFinished(), "evt.run.coder-1.c-1", "c", NOW),
+        Message("3", thaw, "evt.guardian.main", now_s=NOW),
+    ):
+        desk.decide(decider.decide, message, 0)
+    at_last = {id: desk.state(f"evt.task.{id}").assignment.agent for id in "bc"}
+    assert at_last == {"b": "painter-1", "c": "coder-2"}
 
 
 def test_a_cancelled_run_gives_its_agent_to_whoever_waits_for_one() -> None:
