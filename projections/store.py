@@ -171,11 +171,11 @@ class Store:
         with self.reading(None) as (cursor, _):
             return self._columns_of(cursor, view)
 
-    def fingerprint(self, as_of: AsOf = None) -> dict[str, str]:
+    def fingerprint(self, as_of: AsOf = None, names: Sequence[str] = ("events", *VIEWS)) -> dict[str, str]:
         """One line for the facts and one for each view; two stores that know the same say the same."""
         with self.reading(as_of) as (cursor, place):
             marks = {"position": str(place.facts)}
-            for name in ("events", *VIEWS):
+            for name in names:
                 cursor.execute(SAY["fingerprint"], {"name": name})
                 marks[name] = ":".join(map(str, cursor.fetchall()[0]))
         return marks

@@ -16,22 +16,13 @@ CREATE TABLE step_board (
     started TIMESTAMP,
     ran BOOLEAN,
     aside BOOLEAN,
-    told_at TIMESTAMP,
-    told_ok BOOLEAN,
-    told_failure VARCHAR,
-    noted_at TIMESTAMP,
-    noted_ok BOOLEAN,
-    noted_failure VARCHAR,
-    loop BOOLEAN,
-    how VARCHAR,
-    ms DOUBLE,
-    exit INTEGER,
-    ended_by VARCHAR,
-    tests VARCHAR,
-    tree VARCHAR,
-    read VARCHAR[],
-    created VARCHAR[],
-    wrote VARCHAR[]
+    outcome STRUCT(how VARCHAR, happened TIMESTAMP, ok BOOLEAN, ms DOUBLE, failure VARCHAR, exit INTEGER,
+        ended_by VARCHAR, tests VARCHAR, tree VARCHAR, read VARCHAR[], created VARCHAR[], wrote VARCHAR[]),
+    note STRUCT(happened TIMESTAMP, ok BOOLEAN, failure VARCHAR, loop BOOLEAN),
+    ok BOOLEAN,
+    ended TIMESTAMP,
+    failure VARCHAR,
+    ms DOUBLE
 );
 
 CREATE TABLE run_board (
@@ -63,65 +54,35 @@ SELECT * FROM run_board WHERE coalesce(getvariable('folded'), 0) > 0;
 
 -- What the tail says about each call that occurs in it.
 CREATE VIEW step_changed AS
-WITH told AS (
-    SELECT
-        id AS run, call,
-        arg_min(nullif(flow, ''), place(seq, n)) AS task,
-        arg_min(owner, place(seq, n)) AS agent,
-        arg_min(tool, place(seq, n)) AS tool,
-        arg_max(CASE WHEN type = 'ToolRequested' AND tool IN ('run', 'test') THEN piece(body, '$.input.command') END,
-            place(seq, n)) AS command,
-        max(again) AS again,
-        min(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS begun,
-        max(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS asked,
-        max(place(seq, n)) FILTER (type IN ('StepRefused', 'ExecEnded', 'ExecLost', 'ToolEnded')) AS told,
-        max(place(seq, n)) FILTER (type = 'StepEnded') AS noted,
-        min(happened) FILTER (type IN ('ToolRequested', 'StepRefused')) AS started,
-        max(type = 'ExecStarted') AS ran,
-        max(type = 'ExecBackgrounded') AS aside
-    FROM tail
-    WHERE call IS NOT NULL
-        AND ((kind = 'step' AND type IN ('ToolRequested', 'StepRefused', 'StepEnded'))
-            OR (kind = 'exec'
-                AND type IN ('ExecStarted', 'ExecBackgrounded', 'ExecEnded', 'ExecLost', 'ToolEnded')))
-    GROUP BY id, call
-),
-ends AS (
-    SELECT
-        id AS run, call, place(seq, n) AS told, type AS how, happened AS told_at, ok, ms,
-        nullif(failure, '') AS told_failure,
-        TRY_CAST(piece(body, '$.exit') AS INTEGER) AS exit,
-        piece(body, '$.ended_by') AS ended_by,
-        piece(body, '$.tests') AS tests,
-        piece(body, '$.tree') AS tree,
-        CASE WHEN body LIKE '%"read":[%' THEN texts(body, '$.read') END AS read,
-        CASE WHEN body LIKE '%"created":[%' THEN texts(body, '$.created') END AS created,
-        CASE WHEN body LIKE '%"wrote":[%' THEN texts(body, '$.wrote') END AS wrote
-    FROM tail
-    WHERE call IS NOT NULL
-        AND ((kind = 'step' AND type = 'StepRefused') OR (kind = 'exec' AND type IN ('ExecEnded', 'ExecLost', 'ToolEnded')))
-),
-notes AS (
-    SELECT id AS run, call, place(seq, n) AS noted, happened AS noted_at, ok,
-        nullif(failure, '') AS noted_failure,
-        coalesce(piece(body, '$.loop') = 'true', false) AS loop
-    FROM tail
-    WHERE call IS NOT NULL AND kind = 'step' AND type = 'StepEnded'
-)
 SELECT
-    told.*,
-    ends.told_at, ends.told_failure, notes.noted_at, notes.noted_failure,
-    CASE ends.how
-        WHEN 'ToolEnded' THEN ends.ok
-        WHEN 'ExecEnded' THEN coalesce(ends.exit = 0, false)
-        WHEN 'ExecLost' THEN false
-        WHEN 'StepRefused' THEN false
-    END AS told_ok,
-    notes.ok AS noted_ok, notes.loop, ends.how, ends.ms, ends.exit, ends.ended_by, ends.tests, ends.tree,
-    ends.read, ends.created, ends.wrote
-FROM told
-LEFT JOIN ends ON ends.told = told.told AND ends.run = told.run
-LEFT JOIN notes ON notes.noted = told.noted AND notes.run = told.run;
+    id AS run, call,
+    arg_min(nullif(flow, ''), place(seq, n)) AS task,
+    arg_min(owner, place(seq, n)) AS agent,
+    arg_min(tool, place(seq, n)) AS tool,
+    arg_max(CASE WHEN type = 'ToolRequested' AND tool IN ('run', 'test') THEN piece(body, '$.input.command') END,
+        place(seq, n)) AS command,
+    max(again) AS again,
+    min(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS begun,
+    max(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS asked,
+    max(place(seq, n)) FILTER (type IN ('StepRefused', 'ExecEnded', 'ExecLost', 'ToolEnded')) AS told,
+    max(place(seq, n)) FILTER (type = 'StepEnded') AS noted,
+    min(happened) FILTER (type IN ('ToolRequested', 'StepRefused')) AS started,
+    max(type = 'ExecStarted') AS ran,
+    max(type = 'ExecBackgrounded') AS aside,
+    arg_max(CASE WHEN type IN ('StepRefused', 'ExecEnded', 'ExecLost', 'ToolEnded') THEN {
+        how: type, happened: happened, ok: ok, ms: ms, failure: nullif(failure, ''),
+        exit: TRY_CAST(piece(body, '$.exit') AS INTEGER), ended_by: piece(body, '$.ended_by'),
+        tests: piece(body, '$.tests'), tree: piece(body, '$.tree'),
+        read: texts(body, '$.read'), created: texts(body, '$.created'), wrote: texts(body, '$.wrote')
+    } END, place(seq, n)) AS outcome,
+    arg_max(CASE WHEN type = 'StepEnded' THEN {
+        happened: happened, ok: ok, failure: nullif(failure, ''), loop: coalesce(piece(body, '$.loop') = 'true', false)
+    } END, place(seq, n)) AS note
+FROM tail
+WHERE call IS NOT NULL
+    AND ((kind = 'step' AND type IN ('ToolRequested', 'StepRefused', 'StepEnded'))
+        OR (kind = 'exec' AND type IN ('ExecStarted', 'ExecBackgrounded', 'ExecEnded', 'ExecLost', 'ToolEnded')))
+GROUP BY id, call;
 
 -- What the tail says about each run that occurs in it.
 CREATE VIEW run_changed AS
@@ -150,7 +111,7 @@ WHERE kind IN ('run', 'step')
 GROUP BY id;
 
 -- What becomes of the rows that the tail speaks of. The fold writes exactly this down.
-CREATE VIEW step_fresh AS
+CREATE VIEW step_merged AS
 SELECT
     coalesce(old.task, new.task) AS task, new.run,
     coalesce(old.agent, new.agent) AS agent, new.call,
@@ -164,24 +125,23 @@ SELECT
     least(old.started, new.started) AS started,
     coalesce(old.ran, false) OR new.ran AS ran,
     coalesce(old.aside, false) OR new.aside AS aside,
-    CASE WHEN new.told IS NULL THEN old.told_at ELSE new.told_at END AS told_at,
-    CASE WHEN new.told IS NULL THEN old.told_ok ELSE new.told_ok END AS told_ok,
-    CASE WHEN new.told IS NULL THEN old.told_failure ELSE new.told_failure END AS told_failure,
-    CASE WHEN new.noted IS NULL THEN old.noted_at ELSE new.noted_at END AS noted_at,
-    CASE WHEN new.noted IS NULL THEN old.noted_ok ELSE new.noted_ok END AS noted_ok,
-    CASE WHEN new.noted IS NULL THEN old.noted_failure ELSE new.noted_failure END AS noted_failure,
-    CASE WHEN new.noted IS NULL THEN old.loop ELSE new.loop END AS loop,
-    CASE WHEN new.told IS NULL THEN old.how ELSE new.how END AS how,
-    CASE WHEN new.told IS NULL THEN old.ms ELSE new.ms END AS ms,
-    CASE WHEN new.told IS NULL THEN old.exit ELSE new.exit END AS exit,
-    CASE WHEN new.told IS NULL THEN old.ended_by ELSE new.ended_by END AS ended_by,
-    CASE WHEN new.told IS NULL THEN old.tests ELSE new.tests END AS tests,
-    CASE WHEN new.told IS NULL THEN old.tree ELSE new.tree END AS tree,
-    CASE WHEN new.told IS NULL THEN old.read ELSE new.read END AS read,
-    CASE WHEN new.told IS NULL THEN old.created ELSE new.created END AS created,
-    CASE WHEN new.told IS NULL THEN old.wrote ELSE new.wrote END AS wrote
+    coalesce(new.outcome, old.outcome) AS outcome,
+    coalesce(new.note, old.note) AS note
 FROM step_changed AS new
 LEFT JOIN step_kept AS old ON new.run = old.run AND new.call = old.call;
+
+-- A call that was asked for again is open until that is told; and the agent has the last word on how it came out.
+CREATE VIEW step_fresh AS
+SELECT *,
+    CASE WHEN told >= asked OR noted > asked THEN coalesce(note.ok, CASE outcome.how
+        WHEN 'ToolEnded' THEN outcome.ok
+        WHEN 'ExecEnded' THEN coalesce(outcome.exit = 0, false)
+        ELSE false
+    END) END AS ok,
+    CASE WHEN told >= asked OR noted > asked THEN coalesce(outcome.happened, note.happened) END AS ended,
+    CASE outcome.how WHEN 'StepRefused' THEN 'refused' ELSE coalesce(note.failure, outcome.failure) END AS failure,
+    outcome.ms AS ms
+FROM step_merged;
 
 CREATE VIEW run_fresh AS
 SELECT
@@ -206,7 +166,7 @@ FROM run_changed AS new
 LEFT JOIN run_kept AS old ON new.run = old.run;
 
 -- The steps and the runs as they are now. What nobody spoke of since is passed on as it is: that is most of it.
-CREATE VIEW step_all AS
+CREATE VIEW step_now AS
 SELECT * FROM step_kept AS old
 ANTI JOIN step_changed AS new ON new.run = old.run AND new.call = old.call
 UNION ALL BY NAME
@@ -217,14 +177,3 @@ SELECT * FROM run_kept AS old
 ANTI JOIN run_changed AS new ON new.run = old.run
 UNION ALL BY NAME
 SELECT * FROM run_fresh;
-
--- A call that was asked for again is open until that is told; and the agent has the last word on how it came out.
-CREATE VIEW step_now AS
-SELECT
-    task, run, agent, call, tool, command, again, begun, asked, told, started, ran, aside, loop,
-    TRY_CAST(split_part(call, '-', 1) AS INTEGER) AS turn,
-    CASE WHEN told > asked OR noted > asked OR how = 'StepRefused' THEN coalesce(noted_ok, told_ok) END AS ok,
-    CASE WHEN told > asked OR noted > asked OR how = 'StepRefused' THEN coalesce(told_at, noted_at) END AS ended,
-    CASE how WHEN 'StepRefused' THEN 'refused' ELSE coalesce(noted_failure, told_failure) END AS failure,
-    how, ms, exit, ended_by, tests, tree, read, created, wrote
-FROM step_all;

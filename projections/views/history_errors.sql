@@ -3,7 +3,7 @@
 CREATE VIEW history_errors AS
 WITH seen AS (
     SELECT coalesce(failure, 'unknown') AS failure, 'step' AS level, task,
-        CASE how WHEN 'StepRefused' THEN asked ELSE coalesce(told, asked) END AS spot
+        coalesce(told, asked) AS spot
     FROM step_now
     WHERE NOT ok
     UNION ALL

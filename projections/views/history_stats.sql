@@ -12,8 +12,11 @@ runs AS (
     FROM run_now
     WHERE said IS NOT NULL
 ),
+steps AS (
+    SELECT run, tool, ok, ms FROM step_now
+),
 counted AS (
-    SELECT run, count(*) AS steps FROM step_now GROUP BY run
+    SELECT run, count(*) AS steps FROM steps GROUP BY run
 ),
 mended AS (
     SELECT 'recovery' AS what, failure AS name, ok, NULL AS unit, NULL::DOUBLE AS took
@@ -26,7 +29,7 @@ told AS (
     UNION ALL SELECT 'phase', phase, ok, 's', took FROM runs
     UNION ALL SELECT 'run', 'all', runs.ok, 'steps', coalesce(counted.steps, 0)
         FROM runs LEFT JOIN counted ON counted.run = runs.run
-    UNION ALL SELECT 'tool', tool, ok, 'ms', ms FROM step_now WHERE ok IS NOT NULL
+    UNION ALL SELECT 'tool', tool, ok, 'ms', ms FROM steps WHERE ok IS NOT NULL
     UNION ALL FROM mended
 )
 SELECT

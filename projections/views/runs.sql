@@ -30,14 +30,14 @@ told AS (
         run,
         count(*) AS steps,
         count(*) FILTER (NOT ok) AS failed_steps,
-        flatten(list(created ORDER BY told) FILTER (created IS NOT NULL)) AS created,
-        flatten(list(read ORDER BY told) FILTER (read IS NOT NULL)) AS read,
-        flatten(list(wrote ORDER BY told) FILTER (wrote IS NOT NULL)) AS wrote,
+        flatten(list(outcome.created ORDER BY told) FILTER (outcome.created IS NOT NULL)) AS created,
+        flatten(list(outcome.read ORDER BY told) FILTER (outcome.read IS NOT NULL)) AS read,
+        flatten(list(outcome.wrote ORDER BY told) FILTER (outcome.wrote IS NOT NULL)) AS wrote,
         list(coalesce(nullif(command, ''), 'the project''s tests') ORDER BY begun) FILTER (ran) AS commands,
         list(tool ORDER BY begun) AS attempted,
         list(tool ORDER BY begun) FILTER (ok) AS succeeded,
-        arg_max(tests, told) AS tests,
-        arg_max(nullif(tree, ''), told) AS tree
+        arg_max(outcome.tests, told) AS tests,
+        arg_max(nullif(outcome.tree, ''), told) AS tree
     FROM step_now
     WHERE run IN (SELECT run FROM page)
     GROUP BY run

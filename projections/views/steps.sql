@@ -2,9 +2,10 @@
 -- filters: task, run, agent, phase, tool, failure, call, turn
 CREATE VIEW steps AS
 SELECT
-    step.task, step.run, step.agent, run.phase, step.turn, step.call, step.tool, step.ms, step.ok, step.failure,
-    coalesce(step.loop, false) AS loop, step.started, step.ended, step.exit, step.ended_by, step.again,
-    step.aside AS background, coalesce(step.how = 'StepRefused', false) AS refused, step.begun, step.asked, step.told
+    step.task, step.run, step.agent, run.phase,
+    TRY_CAST(split_part(step.call, '-', 1) AS INTEGER) AS turn, step.call, step.tool, step.ms, step.ok, step.failure,
+    coalesce(step.note.loop, false) AS loop, step.started, step.ended, step.outcome.exit, step.outcome.ended_by, step.again,
+    step.aside AS background, coalesce(step.outcome.how = 'StepRefused', false) AS refused, step.begun, step.asked, step.told
 FROM step_now AS step
 LEFT JOIN run_now AS run ON run.run = step.run AND run.task = step.task;
 
