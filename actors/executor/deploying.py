@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from actors.executor.opened import Opened, place_of, write_whole
+from actors.executor.removing import remove_folder
 from actors.executor.trees import lay_out
-from actors.executor.walking import remove_folder
 from bus.errors import Invalid, Refused
 from bus.subjects import Token
 
@@ -61,16 +61,22 @@ class _Failed(Exception):
 
 def read_environments(*paths: Path) -> dict[str, Environment]:
     """All of them by name, from the files that exist; a later file's replaces an earlier one's."""
-    found: dict[str, Environment] = {}
-    for path in paths:
-        if path.exists():
-            try:
-                read = msgspec.convert(tomllib.loads(path.read_text()), dict[Token, Environment])
-            except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                hint = "Mend the file; `actors/environments.toml` is a good model."
-                raise Invalid(f"{path}: {error}", hint) from error
-            found |= {name: msgspec.structs.replace(each, name=name) for name, each in read.items()}
-    return found
+    return {name: each for path in paths if path.exists() for name, each in _read(path)}
+
+
+def _read(path: Path) -> Iterator[tuple[str, Environment]]:
+    hint = "Mend the file; `actors/environments.toml` is a good model."
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path}: {error}", hint) from error
+    for name, table in tables.items():
+        try:
+            environment = msgspec.convert(table, Environment)
+            yield msgspec.convert(name, Token), msgspec.structs.replace(environment, name=name)
+        except msgspec.ValidationError as error:
+            where = str(error).replace("`$", f"`$.{name}")
+            raise Invalid(f"{path}: {where if '`$' in where else f'$.{name}: {where}'}", hint) from error
 
 
 async def deploy(opened: Opened, tree: str, environment: Environment, run: Run) -> Deployed:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from actors.executor.git import Found, GitPlace, ask, find, git
 from actors.executor.opened import HEADS, Opened, alone, write_whole
+from actors.executor.opening import own_index
 from actors.executor.trees import exists, listed, readable
 from actors.executor.walking import Entry
 from bus.errors import Refused
@@ -125,7 +125,7 @@ def _bring_along(merge: _Merge, found: Found) -> None:
     resuming = journal.exists() and msgspec.json.decode(journal.read_bytes(), type=Journal) == Journal(
         merge.before, merge.tree
     )
-    with _index_lock(found.git_dir) as lock, tempfile.TemporaryDirectory(dir=journal.parent) as scratch:
+    with _index_lock(found.git_dir) as lock, own_index(merge.opened) as scratch:
         index = Path(scratch, "index")
         if (found.git_dir / "index").exists():
             shutil.copy2(found.git_dir / "index", index)
@@ -170,12 +170,33 @@ def _refuse_unclean(place: GitPlace, merge: _Merge) -> None:
             f"{place.work_tree} has changes that are not committed: {_some(dirty.split(bytes(1))[:-1])}",
             f"Commit or stash them: `git -C {place.work_tree} stash`.",
         )
+    if foreign := list(_in_the_way(place, merge)):
+        raise Refused(
+            f"{place.work_tree} has files of its own where {merge.opened.branch} has others: {_some(foreign)}",
+            "Move them away, then approve again.",
+        )
     tried = ask(place, "read-tree", "-n", "-m", "-u", merge.before, merge.after)
     if tried.exit:
         raise Refused(
             f"{merge.opened.branch} cannot be brought into {place.work_tree}: {tried.err.strip()[-1000:]}",
             "Move the files that are in the way, then approve again.",
         )
+
+
+def _in_the_way(place: GitPlace, merge: _Merge) -> Iterator[bytes]:
+    """What is not in git and would be overwritten. Git itself would spare only what is not ignored."""
+    old, new = listed(place, merge.before), listed(place, merge.after)
+    top = os.fsencode(place.work_tree or "")
+    for path in sorted(new.keys() - old.keys()):
+        above = [path[:end] for end in range(len(path)) if path[end : end + 1] == b"/"]
+        for each in (*above, path):
+            whole = os.path.join(top, each)
+            if os.path.isdir(whole) and not os.path.islink(whole):
+                if each == path:
+                    found = (os.path.join(at, name) for at, _, names in os.walk(whole) for name in names)
+                    yield from (name for each in found if (name := os.path.relpath(each, top)) not in old)
+            elif os.path.lexists(whole) and each not in old:
+                yield each
 
 
 def _refuse_what_is_not_ours(place: GitPlace, merge: _Merge) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from actors.executor.git import Found, GitPlace, ask, find, git, initialise
 from actors.executor.opened import HEADS, PREFIX, Note, Opened, alone, read_note, write_whole
+from actors.executor.removing import remove_folder
 from actors.executor.trees import committed, exists, lay_out
-from actors.executor.walking import remove_folder
 from bus.errors import Refused
 from bus.subjects import token
 

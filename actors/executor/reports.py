@@ -3,11 +3,11 @@
 import os
 import re
 import shlex
-import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from xml.parsers import expat
 
+from actors.executor.walking import open_regular
 from bus.messages.base import TestResults
 
 REPORT = "WITAN_REPORT"
@@ -102,13 +102,13 @@ _WEIGHT = {"passed": 0, "skipped": 1, "errors": 2, "failed": 3}
 def _content(path: Path | str) -> bytes:
     """The command under test wrote this file, so it may be anything."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = open_regular(path)
     except OSError:
         return b""
+    if fd is None:
+        return b""
     with open(fd, "rb") as file:
-        about = os.fstat(fd)
-        fits = stat.S_ISREG(about.st_mode) and about.st_size <= REPORT_MAX_BYTES
-        return file.read(REPORT_MAX_BYTES) if fits else b""
+        return file.read(REPORT_MAX_BYTES) if os.fstat(fd).st_size <= REPORT_MAX_BYTES else b""
 
 
 def _from_xml(content: bytes) -> TestResults | None:
@@ -236,4 +236,4 @@ def _count(digits: str) -> int:
 
 def _plain(text: str, most: int = NAME_MAX) -> str:
     """One line without colours and other control characters."""
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]", "", text[:most])
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", " ", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text[:most]))

@@ -1,4 +1,4 @@
-"""Reading and removing a folder that hostile commands write to: name by name below open folders, following nothing."""
+"""Reading a folder that hostile commands write to: name by name below open folders, following nothing."""
 
 import hashlib
 import os
@@ -80,14 +80,14 @@ class Walk:
             raise Refused(f"{_shown(names)} is more than {DEPTH_MAX} folders deep", _HINT)
         levels = [*levels, (len(names), read_patterns(_ignore_file(fd)))]
         with os.scandir(fd) as listing:
-            found = sorted((os.fsencode(entry.name), entry.stat(follow_symlinks=False).st_mode) for entry in listing)
-        for name, mode in found:
+            found = sorted((os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in listing)
+        for name, folder in found:
             self._in_time(names)
             path = (*names, name)
             if _of_git(name):
                 if names:
                     self.skipped.append(b"/".join(path))
-            elif stat.S_ISDIR(mode):
+            elif folder:
                 out = only_tracked or name in NEVER_SAVED or ignored(levels, path, True)
                 if not out or b"/".join(path) in self._folders:
                     self._below(fd, path, levels, out)
@@ -125,12 +125,12 @@ class Walk:
             raise Refused(f"there are more than {ENTRIES_MAX} files in the workspace", _HINT)
 
     def _file(self, parent: int, name: bytes, whole: bytes) -> None:
-        fd = os.open(name, _BELOW, dir_fd=parent)
+        fd = open_regular(name, parent)
+        if fd is None:
+            self.skipped.append(whole)
+            return
         with open(fd, "rb", buffering=0) as file:
             about = os.fstat(fd)
-            if not stat.S_ISREG(about.st_mode):
-                self.skipped.append(whole)
-                return
             stamp = (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
             known = self._known.get(whole)
             sha = known.sha if known and known.stamp == stamp else self._read(file, about.st_size, whole)
@@ -179,63 +179,24 @@ class Walk:
             raise Refused(f"reading the workspace took longer than {LIMIT_S:.0f} s, at {_shown(names)}", _HINT)
 
 
-def remove_folder(path: Path) -> None:
-    """Remove it with all that is in it, however deep and however locked. Folders are emptied at the top, one by one."""
-    heap = path.with_name(path.name + ".gone")
-    heap.mkdir(exist_ok=True)
-    top = os.open(heap, _FOLDER)
-    try:
-        count = max((int(name) for name in os.listdir(top)), default=0) + 1
-        if os.path.lexists(path):
-            _openable(path, None)
-            os.rename(path, str(count), dst_dir_fd=top)
-        while names := os.listdir(top):
-            for name in names:
-                count = _empty(top, name, count)
-    finally:
-        os.close(top)
-    heap.rmdir()
-
-
-def _empty(top: int, name: str, count: int) -> int:
-    """Remove one thing; the folders in it move up beside it, under numbers."""
-    try:
-        fd = os.open(name, _FOLDER, dir_fd=top)
-    except OSError:
-        os.unlink(name, dir_fd=top)
-        return count
-    try:
-        for inner in os.listdir(fd):
-            if stat.S_ISDIR(os.stat(inner, dir_fd=fd, follow_symlinks=False).st_mode):
-                _openable(inner, fd)
-                count += 1
-                os.rename(inner, str(count), src_dir_fd=fd, dst_dir_fd=top)
-            else:
-                os.unlink(inner, dir_fd=fd)
-    finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=top)
-    return count
-
-
-def _openable(name: str | Path, parent: int | None) -> None:
-    """Only somebody who is not root needs this, and only for what is a folder itself."""
-    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            os.chmod(f"/proc/self/fd/{fd}", 0o700)
-    finally:
-        os.close(fd)
+def open_regular(name: str | bytes | Path, parent: int | None = None) -> int | None:
+    """The file, open to be read; None when it is something else, which was not waited for."""
+    fd = os.open(name, _BELOW, dir_fd=parent)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
 
 
 def _ignore_file(fd: int) -> bytes:
     try:
-        found = os.open(".gitignore", _BELOW, dir_fd=fd)
+        found = open_regular(".gitignore", fd)
     except OSError:
         return b""
+    if found is None:
+        return b""
     with open(found, "rb") as file:
-        regular = stat.S_ISREG(os.fstat(found).st_mode)
-        return file.read(IGNORE_MAX_BYTES) if regular else b""
+        return file.read(IGNORE_MAX_BYTES)
 
 
 def _shown(names: tuple[bytes, ...]) -> str:
