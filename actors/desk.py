@@ -21,6 +21,7 @@ from bus.timers import Timer
 
 CAUSES = 256
 """So many causes an entity remembers; a command that is repeated later than that is judged by the state alone."""
+LATER = {"step.": 1, "agent": 2}
 
 
 class _Entity:
@@ -161,11 +162,9 @@ class Desk:
                 del self._entities[subject]
 
     def _in_order(self) -> Iterable[str]:
-        """As the decider wrote them: a crash may cut behind any of them. Only who is told to work comes last."""
-        if len(self._events) < 2:
-            return self._events
-        first = [subject for subject in self._events if not subject.startswith("evt.agent.")]
-        return first if len(first) == len(self._events) else first + [s for s in self._events if s not in first]
+        """As the decider wrote them, for a crash may cut behind any of them: but a run begins and ends before its steps
+        say so, and who is told to work comes last."""
+        return self._events if len(self._events) < 2 else sorted(self._events, key=lambda each: LATER.get(each[4:9], 0))
 
     def observe(self, record: Record) -> None:
         """Fold in what another actor did to an entity that this desk watches."""

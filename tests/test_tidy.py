@@ -68,6 +68,9 @@ EMPTY_WORDS_ALLOWED = {
 
 LARGEST, LARGE, LONG = 400, 250, 40
 LARGE_MODULES: dict[str, str] = {
+    "actors/agent/decide.py": "everything that an agent hears, whether its mind is led by turns or answers at once",
+    "actors/agent/loop.py": "the rules of one run in one place",
+    "actors/executor/decide.py": "a call from its request to its one end, and all that can come in between",
     "actors/desk.py": "where an actor's entities live while it works: load, decide, fold, append, answer",
     "actors/orchestrator/pipeline.py": "the whole life of a pipeline in one place",
     "actors/shell.py": "the shell is written once, for every actor",

@@ -5,15 +5,18 @@ from typing import Any
 
 import msgspec
 
-from actors.agent.loop import End, Loop
+from actors.agent.ends import closing, end_of
+from actors.agent.loop import Loop
 from actors.agent.mind import Script, artifact_of
+from actors.agent.run import Run
+from actors.agent.steps import Steps
 from actors.agent.team import Team
 from actors.decider import Answer, Effects, Hold, Message
 from actors.desk import Desk
+from actors.executor.execs import Execs
 from bus.envelope import Record, open_envelope
 from bus.messages import exec as done
 from bus.messages.agent import Alive, RegisterAgent, WorkAssigned, WorkRevoked
-from bus.messages.base import TestResults
 from bus.messages.call import ModelFailed, ModelReplied
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
 from bus.messages.run import RunFailed, RunFinished, RunStarted, RunStopped
@@ -31,12 +34,20 @@ class Agents:
 
     def __init__(self, name: str, roles: dict[str, str], capacity: int, script: Script, team: Team = NOBODY) -> None:
         self.name, self.roles, self.capacity, self.script, self.team = name, roles, capacity, script, team
-        self.aside: dict[str, set[str]] = {}
-        """By run: commands that have gone to the background in its present turn."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """With nothing in mind."""
         self.active: dict[str, WorkAssigned] = {}
         self.agent_of: dict[str, str] = {}
+        self.aside: dict[str, set[str]] = {}
+        """By run: commands that have gone to the background, also in its present turn."""
         self.registered: set[str] = set()
         self.taken_up: set[str] = set()
+        self.revoked: set[str] = set()
+        """Runs that were taken away before they were started."""
+        self.looked_after: set[str] = set()
+        """Runs that are worked on no more and left nothing open."""
 
     @property
     def follows(self) -> Sequence[str]:
@@ -55,6 +66,7 @@ class Agents:
 
     def recover(self, desk: Desk, message: Message) -> None:
         """Tell everybody who is here; the orchestrator answers with the runs that are still open."""
+        self._begin()
         desk.send("guardian", "join_watch", JoinWatch(actor=self.name))
         for agent, role in self.roles.items():
             territory = self.team.territory(agent, role)
@@ -115,24 +127,23 @@ class Agents:
         agent = str(answer.get("agent", ""))
         if agent not in self.roles:
             return
-        self.registered.add(agent)
         for open_work in answer.get("runs", []):
             work = msgspec.convert(open_work, WorkAssigned)
             self.taken_up.add(work.run)  # its assignment may still come by the queue, and is not news then
             self._start(desk, agent, work)
+        self.registered.add(agent)
 
     def _start(self, desk: Desk, agent: str, work: WorkAssigned) -> None:
         if desk.state(GUARDIAN).frozen:
             raise Hold
         subject = f"evt.run.{agent}.{work.run}"
         run = desk.state(subject, opens=work.run not in self.taken_up)
-        if run.closed:
+        if run.closed or work.run in self.revoked:
             return
         reply = self.script.reply_to(work)
         if run.status == "absent":
-            started = RunStarted(
-                task=work.task, phase=work.phase, role=work.role, mind=self.script.mind, attempt=work.attempt
-            )
+            failure, mind = work.recovery.failure if work.recovery else "", self.script.mind
+            started = RunStarted(work.task, work.phase, work.role, mind, work.attempt, failure)
             desk.append(subject, started, flow=work.task)
         if self._is_played(work):
             self._take_up(desk, agent, work)
@@ -148,15 +159,20 @@ class Agents:
         loop = self._loop(desk, agent, work)
         if loop.steps.turn == 0:
             loop.begin()
-        elif loop.steps.resting:
-            loop.rest(0)
+            return
+        execs: Execs = desk.peek(f"evt.exec.{agent}.{work.run}")
+        for call, again in execs.aside.items():
+            loop.set_aside(call, again)
+        if loop.steps.resting:
+            loop.rest()
+        self._forget_if_ended(loop)
 
     def _is_played(self, work: WorkAssigned) -> bool:
         """Whether the mind leads this run turn by turn, and does not answer at once."""
         return work.role in self.team.roles and self.script.plays(work.phase)
 
     def _loop(self, desk: Desk, agent: str, work: WorkAssigned) -> Loop:
-        return Loop(desk, agent, work, self.team.roles[work.role], self.team.playbooks)
+        return Loop(desk, agent, work, self.team, self.aside.setdefault(work.run, set()))
 
     def _open_run(self, desk: Desk, message: Message) -> Loop | None:
         """The run that a reply or an end belongs to, if it is still worked on."""
@@ -164,16 +180,20 @@ class Agents:
             raise Hold
         _, _, agent, run = message.subject.split(".")
         work = self.active.get(run)
-        if work is None:
-            if agent not in self.registered:
-                raise Hold  # the answer to the registration brings the work that this belongs to
-            return None
-        return self._loop(desk, agent, work)
+        if work is not None:
+            return self._loop(desk, agent, work)
+        if agent not in self.registered:
+            raise Hold  # the answer to the registration brings the work that this belongs to
+        if not message.fresh and run not in self.looked_after:
+            self.looked_after.add(run)
+            ended: Run = desk.state(f"evt.run.{agent}.{run}")
+            if ended.closed:
+                self._close_steps(desk, agent, run, "ended", "")
+        return None
 
     def _reply(self, desk: Desk, message: Message, told: ModelReplied | ModelFailed) -> None:
         loop = self._open_run(desk, message)
         if loop is not None:
-            self.aside.pop(loop.work.run, None)
             if isinstance(told, ModelReplied):
                 loop.replied(told)
             else:
@@ -187,25 +207,12 @@ class Agents:
         told: done.ToolEnded | done.ExecEnded | done.ExecLost | done.ExecBackgrounded,
     ) -> None:
         loop = self._open_run(desk, message)
-        if loop is None:
-            return
-        match told:
-            case done.ExecBackgrounded():
-                loop.set_aside(told.call, self.aside.setdefault(loop.work.run, set()))
-            case done.ExecLost():
-                loop.lost(End(told.call, False, told.reason, told.again, failure="lost"))
-            case done.ExecEnded() if told.ended_by in ("freeze", "cancel"):
-                loop.lost(End(told.call, False, told.output.text, told.again, told.exit, told.ended_by, "lost"))
-            case done.ExecEnded():
-                ok = told.ended_by == "exit" and told.exit == 0
-                end = End(told.call, ok, told.output.text, told.again, told.exit, told.ended_by)
-                if told.tests is not None and not told.tests.green:
-                    end = end._replace(ok=False, failure="test_failure", note=_in_words(told.tests))
-                loop.noted(end)
-            case done.ToolEnded():
-                end = End(told.call, told.ok, told.output.text, told.again, failure=told.failure)
-                loop.noted(end._replace(artifacts=tuple(told.artifacts), tree=told.tree))
-        self._forget_if_ended(loop)
+        if loop is not None:
+            if isinstance(told, done.ExecBackgrounded):
+                loop.set_aside(told.call, told.again)
+            else:
+                loop.call_ended(end_of(told))
+            self._forget_if_ended(loop)
 
     def _forget_if_ended(self, loop: Loop) -> None:
         if loop.ended:
@@ -245,21 +252,24 @@ class Agents:
         run = desk.state(subject)
         if run.status == "started":
             desk.append(subject, RunStopped(reason=revoked.reason), flow=run.task)
-        work = self.active.get(revoked.run)
-        if work is not None and self._is_played(work):
-            self._loop(desk, agent, work).stop()
+        if run.status == "absent":
+            self.revoked.add(revoked.run)
+        else:
+            self._close_steps(desk, agent, revoked.run, "stopped", revoked.reason)
         self._forget(revoked.run)
+
+    def _close_steps(self, desk: Desk, agent: str, run: str, outcome: str, why: str) -> None:
+        """The run is over for another reason than what happened in it, or a crash came before its steps were closed."""
+        subject = f"evt.step.{agent}.{run}"
+        steps: Steps = desk.state(subject)
+        if steps.status == "open":
+            events = closing(steps, outcome, desk.message.now_s, why or "the work was taken away")
+            desk.append(subject, *events, flow=steps.task)
 
     def _forget(self, run: str) -> None:
         self.active.pop(run, None)
         self.agent_of.pop(run, None)
         self.aside.pop(run, None)
-
-
-def _in_words(tests: TestResults) -> str:
-    """What a test run came to, for whoever mends it."""
-    names = ", ".join(tests.failures[:10])
-    return f"{tests.failed} failed, {tests.errors} errors, {tests.passed} passed: {names}"[:1500]
 
 
 def _heard_by(agent: str) -> tuple[str, str, str]:

@@ -2,17 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from actors import tools
-from actors.agent.steps import Steps
+from actors.agent.steps import all_but
 from actors.agent.team import Team
 from actors.decider import Done, Effects, Hold, Message, Progress
 from actors.desk import Desk
+from actors.executor.about import About, read_about
 from actors.executor.execs import Execs
-from actors.executor.jobs import Backgrounded, Job, Order, Place, Result, Silent, Stop
+from actors.executor.jobs import Backgrounded, Job, Order, Place, Result, Silent, Stop, fitting
 from actors.executor.workspace import Workspace
-from actors.orchestrator.task import Task
 from bus.envelope import Record, open_envelope
 from bus.errors import Invalid
 from bus.messages import exec as said
@@ -21,7 +21,7 @@ from bus.messages.agent import Alive
 from bus.messages.base import Excerpt
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
 from bus.messages.sandbox import LeftoversKilled, SandboxAttested
-from bus.messages.workspace import MergeRefused
+from bus.messages.workspace import MergeRefused, WorkspaceOpened
 
 GUARDIAN = "evt.guardian.main"
 SANDBOX = "evt.sandbox.main"
@@ -29,6 +29,8 @@ UNHELD = (
     "Nothing holds commands in on this machine, so none is run. Install bubblewrap or use a Linux with Landlock; "
     "or accept it with `witan guardian waive-sandbox --reason …`."
 )
+BEHIND_LOST = "it was not begun: a call before it was lost, and is made once more first"
+TOO_LATE = "the run was over before this began"
 
 
 class Hands(Effects, Protocol):
@@ -41,49 +43,33 @@ class Hands(Effects, Protocol):
     def leftovers(self) -> int: ...
 
 
-class _Known(NamedTuple):
-    """What the executor keeps in mind of a run while it lasts."""
-
-    task: str
-    phase: str
-    role: str
-    repo: str
-    base: str
-    produces: str
-    environment: str
-
-
 class Executor:
     """The only one who touches files and starts processes."""
 
     name = "executor"
     follows: Sequence[str] = ("evt.step.*.*", "evt.guardian.*")
     watches: Sequence[str] = (GUARDIAN,)
-    ignores: Sequence[type] = (
-        step.StepsOpened,
-        step.ModelRequested,
-        step.StepRefused,
-        step.StepEnded,
-        step.StepRecoveryStarted,
-        step.StepRecoveryEnded,
-        step.PlaybookOpened,
-        step.PlaybookSucceeded,
-        step.PlaybookFailed,
-        step.ChecklistExtended,
-        step.ChecklistItemDone,
-        step.HelpAsked,
-    )
+    ignores: Sequence[type] = all_but(step.ToolRequested, step.StepsClosed)
     beat_s = 0.0
     woken_as: Sequence[str] = ()
 
     def __init__(self, team: Team, hands: Hands, produces: Callable[[str, str], str]) -> None:
         self.team, self.hands, self.produces = team, hands, produces
         self.effects: Effects | None = hands
-        self.known: dict[str, _Known] = {}
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.known: dict[str, About] = {}
         self.lines: dict[str, deque[Job]] = {}
-        """By run: its calls in order; the first is under way."""
+        """By run: its calls that wait, in order."""
+        self.first: dict[str, Job] = {}
+        """By run: the call that is under way and holds the line up."""
         self.aside: dict[str, Job] = {}
-        """By key: commands in the background, which no longer hold their line up."""
+        """By key: commands in the background, which hold nothing up."""
+        self.closing: set[str] = set()
+        """Runs that are over but for what is being stopped."""
+        self.ordered: dict[str, str] = {}
+        """By task: the order about its workspace that is under way."""
 
     def ready(self, desk: Desk) -> bool:
         return not desk.state(GUARDIAN).frozen
@@ -101,7 +87,7 @@ class Executor:
 
     def recover(self, desk: Desk, message: Message) -> None:
         """Say what holds commands in now, and what was left of an earlier life."""
-        self.known, self.lines, self.aside = {}, {}, {}
+        self._begin_anew()
         desk.append(SANDBOX, self.hands.attested)
         if self.hands.leftovers:
             desk.append(SANDBOX, LeftoversKilled(count=self.hands.leftovers))
@@ -123,8 +109,12 @@ class Executor:
             case step.StepsClosed():
                 self._run_closed(desk, message.subject)
             case FreezeOrdered():
-                self._stop(desk, [*self._under_way()], "freeze")
+                if desk.state(GUARDIAN).frozen == body.order:
+                    self._stop(desk, [job.key for job in self._under_way()], "freeze")
                 desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=body.order, actor=self.name))
+            case guardian.ThawOrdered():
+                for run in list(self.lines):
+                    self._advance(desk, run)
             case guardian.MergeApproved():
                 self._order(desk, message, body.task, "merge")
             case guardian.DiscardOrdered():
@@ -133,40 +123,42 @@ class Executor:
                 pass
 
     def _requested(self, desk: Desk, message: Message, wish: step.ToolRequested) -> None:
+        """Put the call into its run's line, unless it has been dealt with or cannot be."""
         _, _, agent, run = message.subject.split(".")
-        subject = f"evt.exec.{agent}.{run}"
-        key = f"{run}/{wish.call}/{wish.again}"
+        subject, key = f"evt.exec.{agent}.{run}", f"{run}/{wish.call}/{wish.again}"
         execs: Execs = desk.state(subject)
-        if execs.has_ended(wish.call, wish.again) or key in self.aside:
+        if execs.has_ended(wish.call, wish.again) or self._has(run, key):
             return
-        line = self.lines.setdefault(run, deque())
-        if any(job.key == key for job in line):
-            return
-        if desk.state(GUARDIAN).frozen:
-            raise Hold
         if execs.has_begun(wish.call, wish.again):
-            lost = said.ExecLost(call=wish.call, reason="the executor stopped while it ran", again=wish.again)
-            desk.append(subject, lost, flow=message.flow)
-            return
-        job = self._job(desk, message, wish, key)
-        if job is None:
-            return
-        desk.open(key)
-        line.append(job)
-        if line[0] is job:
-            self._begin(desk, job)
+            self._lose(desk, subject, wish.call, wish.again, "the executor stopped while it ran")
+        elif execs.comes_behind_lost(wish.call, wish.again):
+            self._lose(desk, subject, wish.call, wish.again, BEHIND_LOST)
+        elif desk.state(GUARDIAN).frozen:
+            raise Hold
+        elif job := self._job(desk, message, wish, key):
+            desk.open(key)
+            self.lines.setdefault(run, deque()).append(job)
+            self._advance(desk, run)
+
+    def _has(self, run: str, key: str) -> bool:
+        first = self.first.get(run)
+        return key in self.aside or any(job.key == key for job in (*self.lines.get(run, ()), *([first] * bool(first))))
 
     def _job(self, desk: Desk, message: Message, wish: step.ToolRequested, key: str) -> Job | None:
         _, _, agent, run = message.subject.split(".")
+        subject = f"evt.exec.{agent}.{run}"
         known = self._known(desk, message.subject, run)
         try:
             tool = tools.read_input(wish.tool, wish.input)
         except Invalid as wrong:  # the agent has looked already; another version of it may have looked less closely
-            self._refuse(desk, f"evt.exec.{agent}.{run}", wish.call, wish.again, str(wrong))
+            self._refuse(desk, subject, wish.call, wish.again, str(wrong))
+            return None
+        if known.closed:
+            self._refuse(desk, subject, wish.call, wish.again, TOO_LATE)
             return None
         return Job(
             key,
-            f"evt.exec.{agent}.{run}",
+            subject,
             agent,
             run,
             known.phase,
@@ -182,56 +174,48 @@ class Executor:
             redo=not message.fresh,
         )
 
-    def _begin(self, desk: Desk, job: Job) -> None:
-        """The call is the first of its line: do it, with the workspace as it is known now."""
-        workspace: Workspace = desk.state(f"evt.workspace.{job.place.task}")
-        level = self.hands.attested.level
+    def _advance(self, desk: Desk, run: str) -> None:
+        """Begin the run's next call, unless one holds the line up or everything stands still."""
+        line = self.lines.get(run)
+        while line and run not in self.first and not desk.state(GUARDIAN).frozen:
+            job = line.popleft()
+            workspace: Workspace = desk.state(f"evt.workspace.{job.place.task}")
+            reason = self._objection(desk, job, workspace)
+            if reason:
+                self._refuse(desk, job.subject, job.call, job.again, reason)
+                desk.close(job.key)
+            else:
+                self._begin(desk, job, workspace)
+
+    def _objection(self, desk: Desk, job: Job, workspace: Workspace) -> str:
         if workspace.status in ("merged", "discarded"):
-            self._refuse(desk, job.subject, job.call, job.again, f"the workspace was {workspace.status}")
-            self._next(desk, job)
-            return
-        if job.name in ("run", "test", "deploy"):
-            if level == "C" and not desk.state(GUARDIAN).waived:
-                self._refuse(desk, job.subject, job.call, job.again, UNHELD)
-                self._next(desk, job)
-                return
-            if job.name != "deploy":
-                started = said.ExecStarted(call=job.call, level=level, again=job.again)
-                desk.append(job.subject, started, flow=job.place.task)
+            return f"the workspace was {workspace.status}"
+        commands = job.name in tools.COMMANDS or job.name == "deploy"
+        return UNHELD if commands and self.hands.attested.level == "C" and not desk.state(GUARDIAN).waived else ""
+
+    def _begin(self, desk: Desk, job: Job, workspace: Workspace) -> None:
+        """Do it, with the workspace as it is known now."""
         execs: Execs = desk.state(job.subject)
-        told = job._replace(
+        if job.name in tools.COMMANDS:
+            started = said.ExecStarted(call=job.call, level=self.hands.attested.level, again=job.again)
+            desk.append(job.subject, started, flow=job.place.task)
+        told = self.first[job.run] = job._replace(
             place=job.place._replace(opened=workspace.opened),
             green=frozenset(workspace.green),
             tests=execs.tests,
             now_s=desk.message.now_s,
         )
-        self.lines[job.run][0] = told
         desk.perform(job.key, told)
 
-    def _next(self, desk: Desk, job: Job) -> None:
-        """A call is out of the way: the run's next one begins."""
-        line = self.lines.get(job.run)
-        desk.close(job.key)
-        self.aside.pop(job.key, None)
-        if line and line[0].key == job.key:
-            self._shift(desk, line)
-
-    def _shift(self, desk: Desk, line: deque[Job]) -> None:
-        line.popleft()
-        if line:
-            self._begin(desk, line[0])
-
     def _progress(self, desk: Desk, progress: Progress) -> None:
-        job = self._under_way().get(progress.key)
+        job = next((job for job in self._under_way() if job.key == progress.key), None)
         if job is None:
             return
         match progress.told:
-            case Backgrounded():
+            case Backgrounded() if job.key not in self.aside:
                 desk.append(job.subject, said.ExecBackgrounded(call=job.call, again=job.again), flow=job.place.task)
-                self.aside[job.key] = job
-                line = self.lines[job.run]
-                if line and line[0].key == job.key:
-                    self._shift(desk, line)
+                self.aside[job.key] = self.first.pop(job.run)
+                self._advance(desk, job.run)
             case Silent(silent_s=silent_s):
                 silent = said.ExecSilent(call=job.call, silent_s=silent_s, again=job.again)
                 desk.append(job.subject, silent, flow=job.place.task)
@@ -239,34 +223,57 @@ class Executor:
     def _done(self, desk: Desk, key: str, result: Result) -> None:
         """What was done goes on the log: the workspace first, then the call's one end."""
         work = result.work
+        if isinstance(work, Order):
+            self.ordered.pop(work.task, None)
+            desk.append(f"evt.workspace.{work.task}", *result.workspace, flow=work.task)
+            desk.close(key)
+        elif any(job.key == key for job in self._under_way()):
+            self._tell(desk, work, result)
+            desk.close(key)
+            if self.aside.pop(key, None) is None:
+                del self.first[work.run]
+            self._lose_those_behind(desk, work)
+            self._advance(desk, work.run)
+            self._leave(desk, work.run, work.subject)
+
+    def _tell(self, desk: Desk, job: Job, result: Result) -> None:
         for blob in result.blobs:
             desk.keep(blob)
-        task = work.task if isinstance(work, Order) else work.place.task
-        if result.workspace:
-            desk.append(f"evt.workspace.{task}", *result.workspace, flow=task)
-        if isinstance(work, Order):
-            desk.close(key)
-        elif key in self._under_way():
-            desk.append(work.subject, *result.execs, flow=task)
-            self._next(desk, work)
+        subject = f"evt.workspace.{job.place.task}"
+        workspace: Workspace = desk.state(subject)
+        news = [each for each in result.workspace if workspace.opened is None or not isinstance(each, WorkspaceOpened)]
+        if news:
+            desk.append(subject, *news, flow=job.place.task)
+        desk.append(job.subject, *(fitting(each) for each in result.execs), flow=job.place.task)
 
-    def _under_way(self) -> dict[str, Job]:
-        return {line[0].key: line[0] for line in self.lines.values() if line} | self.aside
+    def _lose_those_behind(self, desk: Desk, job: Job) -> None:
+        """A call that is made once more comes before those that the mind wanted after it."""
+        execs: Execs = desk.state(job.subject)
+        for waiting in list(self.lines.get(job.run, ())):
+            if execs.comes_behind_lost(waiting.call, waiting.again):
+                self.lines[job.run].remove(waiting)
+                self._lose(desk, waiting.subject, waiting.call, waiting.again, BEHIND_LOST)
+                desk.close(waiting.key)
 
-    def _run_closed(self, desk: Desk, subject: str) -> None:
+    def _under_way(self) -> list[Job]:
+        return [*self.first.values(), *self.aside.values()]
+
+    def _run_closed(self, desk: Desk, steps: str) -> None:
         """The run is over: what still waits is not begun, what still runs is stopped."""
-        run = subject.rsplit(".", 1)[1]
-        line = self.lines.get(run, deque())
-        while len(line) > 1:
-            waiting = line.pop()
-            self._refuse(desk, waiting.subject, waiting.call, waiting.again, "the run was over before this began")
+        run, subject = steps.rsplit(".", 1)[1], steps.replace("evt.step.", "evt.exec.", 1)
+        for waiting in self.lines.pop(run, ()):
+            self._refuse(desk, subject, waiting.call, waiting.again, TOO_LATE)
             desk.close(waiting.key)
-        running = [job for job in self._under_way().values() if job.run == run]
-        self._stop(desk, [job.key for job in running], "cancel")
+        self._stop(desk, [job.key for job in self._under_way() if job.run == run], "cancel")
         self.known.pop(run, None)
-        if not running:
+        self.closing.add(run)
+        self._leave(desk, run, subject)
+
+    def _leave(self, desk: Desk, run: str, subject: str) -> None:
+        if run in self.closing and not any(job.run == run for job in self._under_way()):
+            self.closing.discard(run)
             self.lines.pop(run, None)
-            desk.forget(subject.replace("evt.step.", "evt.exec.", 1))
+            desk.forget(subject)
 
     def _stop(self, desk: Desk, keys: list[str], why: str) -> None:
         if keys:
@@ -278,28 +285,30 @@ class Executor:
         )
         desk.append(subject, ended, flow=desk.message.flow)
 
+    def _lose(self, desk: Desk, subject: str, call: str, again: int, reason: str) -> None:
+        desk.append(subject, said.ExecLost(call=call, reason=reason, again=again), flow=desk.message.flow)
+
     def _order(self, desk: Desk, message: Message, task: str, what: str) -> None:
+        """One order at a time about a workspace, and none while somebody works in it."""
         order = message.subject.rsplit(".", 1)[1]
-        workspace: Workspace = desk.state(f"evt.workspace.{task}")
-        key = f"{what}/{order}"
-        if order in workspace.orders or key in self.aside:
+        subject = f"evt.workspace.{task}"
+        workspace: Workspace = desk.state(subject)
+        if order in workspace.orders:
             return
+        busy = task in self.ordered or any(job.place.task == task for job in self._under_way())
+        if busy or desk.state(GUARDIAN).frozen:
+            raise Hold
         if workspace.opened is None or workspace.status != "open":
             why = "there is no workspace" if workspace.opened is None else f"it was {workspace.status} already"
-            desk.append(f"evt.workspace.{task}", MergeRefused(order=order, reason=why), flow=task)
+            desk.append(subject, MergeRefused(order=order, reason=why), flow=task)
             return
+        key = self.ordered[task] = f"{what}/{order}"
         desk.open(key)
         desk.perform(key, Order(key, order, task, what, workspace.opened, message.now_s))
 
-    def _known(self, desk: Desk, subject: str, run: str) -> _Known:
+    def _known(self, desk: Desk, subject: str, run: str) -> About:
         """What the run is about; read once in its life."""
-        known = self.known.get(run)
-        if known is None:
-            steps: Steps = desk.peek(subject)
-            task: Task = desk.peek(f"evt.task.{steps.task}")
-            overrides = task.context.get("overrides")
-            wanted = overrides.get("deployment_environment", "") if isinstance(overrides, dict) else ""
-            produces = self.produces(task.workflow, steps.phase)
-            known = _Known(steps.task, steps.phase, steps.role, task.repo, task.base, produces, str(wanted))
+        known = self.known.get(run) or read_about(desk, subject, self.produces)
+        if not known.closed:
             self.known[run] = known
         return known

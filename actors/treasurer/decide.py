@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from actors.agent.mind import Script, ScriptedTurn, calls_of
-from actors.agent.steps import Steps
+from actors.agent.steps import Steps, all_but
 from actors.decider import Done, Effects, Hold, Message
 from actors.desk import Desk
 from bus.envelope import Record, open_envelope
@@ -14,6 +16,9 @@ from bus.messages.call import ModelFailed, ModelReplied
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
 
 GUARDIAN = "evt.guardian.main"
+REPLY_MAX_BYTES, CALLS_MAX = 24 * 1024, 20
+"""What the agent makes of a reply must fit into one commit, and says some of it twice."""
+NO_TURN = ScriptedTurn("none")
 
 
 class Asked(NamedTuple):
@@ -24,6 +29,7 @@ class Asked(NamedTuple):
     again: int
     flow: str
     said: ScriptedTurn
+    text: str
 
 
 class _Known(NamedTuple):
@@ -32,6 +38,7 @@ class _Known(NamedTuple):
     phase: str
     recovery: str
     text: str
+    closed: bool
 
 
 class Treasurer:
@@ -40,20 +47,7 @@ class Treasurer:
     name = "treasurer"
     follows: Sequence[str] = ("evt.step.*.*", GUARDIAN)
     watches: Sequence[str] = (GUARDIAN,)
-    ignores: Sequence[type] = (
-        said.StepsOpened,
-        said.ToolRequested,
-        said.StepRefused,
-        said.StepEnded,
-        said.StepRecoveryStarted,
-        said.StepRecoveryEnded,
-        said.PlaybookOpened,
-        said.PlaybookSucceeded,
-        said.PlaybookFailed,
-        said.ChecklistExtended,
-        said.ChecklistItemDone,
-        said.HelpAsked,
-    )
+    ignores: Sequence[type] = all_but(said.ModelRequested, said.StepsClosed)
     beat_s = 0.0
     woken_as: Sequence[str] = ()
 
@@ -104,18 +98,20 @@ class Treasurer:
     def _ask(self, desk: Desk, message: Message, wish: said.ModelRequested) -> None:
         subject = _calls_of(message.subject)
         key = f"{subject}/{wish.turn}/{wish.again}"
-        if key in self.busy or desk.state(subject, opens=wish.turn == 1).answered >= (wish.turn, wish.again):
+        first = (wish.turn, wish.again) == (1, 0)
+        if key in self.busy or desk.state(subject, opens=first).answered >= (wish.turn, wish.again):
             return
         if desk.state(GUARDIAN).frozen:
             raise Hold
         known = self._known(desk, message.subject)
+        if known.closed:
+            return  # nobody waits for a reply any more
         turn = self.script.turn_of(known.phase, known.recovery, wish.turn)
         if turn is None:
             reason = f"the script {self.script.name} has no turn {wish.turn} for {known.phase}"
-            failed = ModelFailed(turn=wish.turn, mind=self.script.mind, failure="help", reason=reason)
-            desk.append(subject, failed, flow=message.flow)
+            self._fail(desk, Asked(subject, wish.turn, wish.again, message.flow, NO_TURN, ""), "help", reason)
             return
-        asked = Asked(subject, wish.turn, wish.again, message.flow, turn)
+        asked = Asked(subject, wish.turn, wish.again, message.flow, turn, known.text)
         if turn.delay_s > 0:
             self.busy.add(key)
             desk.open(key)
@@ -124,23 +120,31 @@ class Treasurer:
             self._reply(desk, asked)
 
     def _reply(self, desk: Desk, asked: Asked) -> None:
-        mind, turn = self.script.mind, asked.said
+        turn = asked.said
         if turn.failure and not asked.again:
-            reason = f"the script says {turn.failure}"
-            failed = ModelFailed(turn=asked.turn, mind=mind, failure=turn.failure, reason=reason, again=asked.again)
-            desk.append(asked.subject, failed, flow=asked.flow)
+            self._fail(desk, asked, turn.failure, f"the script says {turn.failure}")
             return
-        _, _, agent, run = asked.subject.split(".")
-        text = self._known(desk, f"evt.step.{agent}.{run}").text
         reply = ModelReplied(
             turn=asked.turn,
-            mind=mind,
-            text=turn.text.replace("{task}", text),
-            calls=calls_of(turn, text),
+            mind=self.script.mind,
+            text=turn.text.replace("{task}", asked.text),
+            calls=calls_of(turn, asked.text),
             again=asked.again,
             ms=turn.delay_s * 1000,
         )
-        desk.append(asked.subject, reply, flow=asked.flow)
+        size = len(msgspec.json.encode(reply))
+        if size > REPLY_MAX_BYTES or len(reply.calls) > CALLS_MAX:
+            reason = (
+                f"a reply of {size} bytes and {len(reply.calls)} calls is too large; at most {REPLY_MAX_BYTES} and "
+                f"{CALLS_MAX}: do it in several turns"
+            )
+            self._fail(desk, asked, "model_error", reason)
+        else:
+            desk.append(asked.subject, reply, flow=asked.flow)
+
+    def _fail(self, desk: Desk, asked: Asked, failure: str, reason: str) -> None:
+        failed = ModelFailed(turn=asked.turn, mind=self.script.mind, failure=failure, reason=reason, again=asked.again)
+        desk.append(asked.subject, failed, flow=asked.flow)
 
     def _known(self, desk: Desk, subject: str) -> _Known:
         """Phase, recovery and the task's text; read once in the life of a run."""
@@ -148,7 +152,9 @@ class Treasurer:
         if known is None:
             steps: Steps = desk.peek(subject)
             text = desk.peek(f"evt.task.{steps.task}").text if steps.task else ""
-            known = self.known[subject] = _Known(steps.phase, steps.recovery, text)
+            known = _Known(steps.phase, steps.recovery, text, steps.closed)
+            if not known.closed:
+                self.known[subject] = known
         return known
 
 
