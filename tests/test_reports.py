@@ -1,6 +1,7 @@
 """How a project is tested, and what a test run came to: from real runs, real outputs and hostile reports."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,8 +35,8 @@ def test_the_files_say_how_a_project_is_tested(paths: list[str], command: str) -
 def run(folder: Path, files: dict[str, str], command: str, report: Path | None) -> Results:
     for name, content in files.items():
         (folder / name).write_text(content)
-    env = polite_env(str(report) if report else "") | {"PATH": os.environ["PATH"]}
-    command = command.replace("python3", sys.executable, 1)
+    env = os.environ | polite_env(str(report) if report else "")
+    command = re.sub(r"\Apython3 ", f"{sys.executable} ", command)
     ran = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
     return read_report(report, ran.returncode, ran.stdout + ran.stderr)
 
