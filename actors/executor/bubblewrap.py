@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 
+from actors.executor import kernel
+
 LINKS = 40
 _ALONE = "--unshare-all --die-with-parent --new-session --cap-drop ALL --proc /proc --dev /dev --tmpfs /tmp"
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+"""Bubblewrap shows those of the machine itself."""
 
 
 def arguments(folders: dict[str, bool], env: dict[str, str], cwd: str, network: bool) -> list[str]:
@@ -17,7 +21,22 @@ def arguments(folders: dict[str, bool], env: dict[str, str], cwd: str, network: 
         words += ["--bind" if places[place] else "--ro-bind", place, place]
     for name, value in env.items():
         words += ["--setenv", name, value]
-    return [*words, "--remount-ro", "/", "--chdir", cwd]
+    return [*words, "--remount-ro", "/proc", "--remount-ro", "/", "--chdir", cwd]
+
+
+def guard_devices() -> None:
+    """Root owns the devices, so inside it could still take them from the whole machine by a change of mode. In a
+    namespace of our own they are first made such that they can be used, and not changed."""
+    user, group = os.geteuid(), os.getegid()
+    if user != 0:
+        return
+    kernel.enter_namespaces()
+    for name, line in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(line)
+    for name in _DEVICES:
+        if os.path.exists(f"/dev/{name}"):
+            kernel.mount_read_only(f"/dev/{name}")
 
 
 def _layout(folders: dict[str, bool]) -> tuple[dict[str, str], dict[str, bool]]:

@@ -98,6 +98,8 @@ def attempts(told: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         "sees no memory outside": lambda: not apart(told) and read(f"/proc/{pid}/environ"),
         "sees no files through others": lambda: not apart(told) and os.listdir(f"/proc/{pid}/root{outside}"),
         "traces nobody": lambda: not apart(told) and call(trace, SEIZE, pid, 0, 0),
+        "changes no device": lambda: os.chmod("/dev/null", os.stat("/dev/null").st_mode & 0o777),
+        "changes nothing of the kernel": lambda: os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY),
         "makes no namespace": lambda: call(unshare, NEW_USERS),
         "has no second way to the kernel": lambda: call(uring, 1, ctypes.addressof(ctypes.create_string_buffer(256))),
     }

@@ -100,6 +100,7 @@ def enter(around: Walls, argv: list[str], env: dict[str, str], told: socket.sock
 
 
 def _exec_bubblewrap(around: Walls, argv: list[str], env: dict[str, str], status: int) -> None:
+    bubblewrap.guard_devices()
     folders = dict.fromkeys([*_shown(), *around.readable], False) | dict.fromkeys(around.writable, True)
     words = bubblewrap.arguments(folders, env, os.path.realpath(around.cwd), around.network)
     given = _handed("\0".join(words).encode(errors="surrogateescape"))
