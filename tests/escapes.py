@@ -77,7 +77,7 @@ while thread.is_alive():
 """),
     py("write an attribute", 'os.setxattr(E["OUT"] + "/victim", "user.x", b"x")', safe=False),
     py("say what becomes of cores", 'os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY); out()', safe=False),
-    py("take a device from the machine", 'os.chmod("/dev/null", os.stat("/dev/null").st_mode & 0o777); out()', safe=False),
+    py("take a device from the machine", 'os.chmod("/dev/null", os.stat("/dev/null").st_mode & 4095); out()', False),
     py("take an open device", """
 with open("/dev/zero") as file: os.fchmod(file.fileno(), os.stat("/dev/zero").st_mode & 0o777); out()
 """, safe=False),
@@ -185,7 +185,7 @@ pid > 0 and out()
     py("change the root", 'libc.chroot(b"own") == 0 and out()', safe=False),
     py("make a ring", "call(425, 425, 1, buffer(bytes(256))) >= 0 and out()"),
     py("load a program into the kernel", "call(321, 280, 0, buffer(bytes(128)), 128) >= 0 and out()", safe=False),
-    py("count events", "call(298, 241, buffer(struct.pack('=II', 1, 112), 112), 0, -1, -1, 0) >= 0 and out()", safe=False),
+    py("count events", "call(298, 241, buffer(struct.pack('=II', 1, 112), 112), 0, -1, -1, 0) >= 0 and out()", False),
     py("handle page faults", "call(323, 282, 0) >= 0 and out()", safe=False),
     py("open by a handle", "call(304, 265, -100, buffer(bytes(16)), 0); ctypes.get_errno() != 1 and out()", safe=False),
     py("use the keyring", 'call(248, 217, buffer(b"user\\0"), buffer(b"k\\0"), buffer(b"v"), 1, -3) > 0 and out()'),
