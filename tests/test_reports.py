@@ -33,6 +33,7 @@ def test_the_files_say_how_a_project_is_tested(paths: list[str], command: str) -
 
 
 def run(folder: Path, files: dict[str, str], command: str, report: Path | None) -> Results:
+    (folder / "pytest.ini").write_text("[pytest]\n")
     for name, content in files.items():
         (folder / name).write_text(content)
     env = os.environ | polite_env(str(report) if report else "")
