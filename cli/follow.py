@@ -30,10 +30,19 @@ class Lines:
 
     def show(self, record: Record, progress: Progress) -> None:
         """Take the record in and print it."""
-        commit = read_commit(record)
-        progress.take(commit, record.seq)
+        commit = taken(record, progress)
         for line in lines_of(record, commit):
             self._ticker.show(line)
+
+
+def taken(record: Record, progress: Progress) -> Commit[Any]:
+    """Let the progress know of the record; what its commit says."""
+    commit = read_commit(record)
+    if record.subject == f"evt.task.{progress.id}":
+        progress.take(commit, record.seq)
+    else:
+        progress.take_step(commit)
+    return commit
 
 
 def picture_of(form: Form) -> AbstractContextManager[Picture]:

@@ -7,10 +7,17 @@ import click
 from cli.lazy import Verbs
 
 VERBS = {
+    "run": ("cli.verbs.run", "Say what to build, and stay while it is built."),
     "submit": ("cli.verbs.submit", "Say what to build."),
     "status": ("cli.verbs.status", "The board: every task, or one."),
     "watch": ("cli.verbs.watch", "See a task, or everything, as it happens."),
     "show": ("cli.verbs.show", "All that is known about one task."),
+    "trace": ("cli.verbs.trace", "A task's runs, step by step, as a tree."),
+    "artifacts": ("cli.verbs.artifacts", "What a task has produced; --save writes it."),
+    "diff": ("cli.verbs.diff", "What a task has changed in its repository."),
+    "apply": ("cli.verbs.apply", "Approve a task's work and merge it."),
+    "discard": ("cli.verbs.discard", "Throw a task's branch and working tree away."),
+    "history": ("cli.verbs.history", "What tasks took; stats; errors."),
     "cancel": ("cli.verbs.cancel", "Stop working on a task."),
     "reset": ("cli.verbs.reset", "Take a stuck or failed task up again."),
     "guardian": ("cli.verbs.guardian", "Pause, resume, override, freeze, thaw."),

@@ -1,12 +1,16 @@
 """A task's way through its phases, folded from its own commits for the eye of a person."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from actors.orchestrator.task import Task, evolve
 from bus.envelope import Commit
+from bus.messages import exec, step
 from bus.messages import task as said
+
+STEPS_SHOWN = 6
 
 
 @dataclass
@@ -38,6 +42,8 @@ class Progress:
     seq: int = 0
     reason: str = ""
     phases: dict[str, PhaseLine] = field(default_factory=dict)
+    steps: deque[str] = field(default_factory=lambda: deque(maxlen=STEPS_SHOWN))
+    """What was done last, newest last, where somebody hands the steps over too."""
 
     @property
     def status(self) -> str:
@@ -47,12 +53,33 @@ class Progress:
     def ended(self) -> bool:
         return self.task.closed
 
+    @property
+    def rests(self) -> bool:
+        """Nothing more comes by itself: it is over, or a person must say how to go on."""
+        return self.ended or self.status == "waiting"
+
     def take(self, commit: Commit[Any], seq: int) -> None:
         """Go on by one commit and its place."""
         self.seq = seq
         for event in commit.events:
             self.task = evolve(self.task, event)
             self._follow(event, commit.at)
+
+    def take_step(self, commit: Commit[Any]) -> None:
+        """Take note of what a run of the task does."""
+        for event in commit.events:
+            match event:
+                case step.ToolRequested(call=call, tool=tool, input=given):
+                    what = next((str(value) for value in given.values()), "")
+                    self.steps.append(f"… {commit.by} {call} {tool} {what}")
+                case step.StepRefused(call=call, tool=tool, reason=reason):
+                    self.steps.append(f"✘ {commit.by} {call} {tool} refused: {reason}")
+                case exec.ExecBackgrounded(call=call):
+                    self.steps.append(f"… {call} goes on in the background")
+                case step.StepEnded(call=call, ok=ok, failure=failure):
+                    self.steps.append(f"✔ {call}" if ok else f"✘ {call} {failure}")
+                case step.StepRecoveryStarted(failure=failure, strategy=strategy, tries=tries):
+                    self.steps.append(f"↻ {failure}, try {tries}: {strategy}")
 
     def _follow(self, event: said.TaskEvent, at: str) -> None:
         match event:
@@ -72,6 +99,16 @@ class Progress:
             case said.PhaseFailed(phase=name, agent=agent, reason=reason):
                 line = self._line(name)
                 line.status, line.agent, line.ended, line.note = "failed", agent, at, reason
+            case said.RecoveryStarted(phase=name):
+                self._line(name).note = f"{event.failure}, try {event.tries}: {event.strategy}"
+            case said.RecoveryEnded(phase=name, failure=failure, ok=ok):
+                self._line(name).note = f"{failure} was {'' if ok else 'not '}made good"
+            case said.PhaseReopened(phase=name, because=because):
+                names = [*self.phases]
+                for later in names[names.index(name) if name in names else len(names) :]:
+                    self.phases[later] = PhaseLine(later, "reopened", note=because if later == name else "")
+            case said.CouncilAsked(reason=reason) | said.PersonAsked(question=reason):
+                self.reason = reason
             case (
                 said.PipelinePaused(reason=reason) | said.TaskFailed(reason=reason) | said.TaskCancelled(reason=reason)
             ):

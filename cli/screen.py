@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bus.envelope import Record
-from bus.messages.kinds import read_commit
+from cli.follow import taken
 from cli.output import clean
 from cli.progress import Progress
 
@@ -21,12 +21,13 @@ STYLES = {
     "pending": "yellow",
     "paused": "magenta",
     "requested": "yellow",
+    "reopened": "yellow",
     "running": "cyan",
     "completed": "green",
     "failed": "red",
     "cancelled": "red",
 }
-MARKS = {"waiting": "·", "requested": "…", "running": "▶", "completed": "✔", "failed": "✘"}
+MARKS = {"waiting": "·", "reopened": "↻", "requested": "…", "running": "▶", "completed": "✔", "failed": "✘"}
 
 
 class Screen:
@@ -44,7 +45,7 @@ class Screen:
 
     def show(self, record: Record, progress: Progress) -> None:
         """Take the record in and draw."""
-        progress.take(read_commit(record), record.seq)
+        taken(record, progress)
         self._live.update(picture(progress), refresh=True)
 
 
@@ -52,7 +53,8 @@ def picture(progress: Progress) -> "RenderableType":
     """The task's text, its state, and a line for each phase."""
     state = progress.status
     text = clean(" ".join(progress.task.text.split()))[:200]
-    head = Text.assemble((progress.id, "bold"), "  ", text, "  ", (state, STYLES.get(state, "")))
+    style = "bold magenta" if state == "waiting" else STYLES.get(state, "")
+    head = Text.assemble((progress.id, "bold"), "  ", text, "  ", (state, style))
     if progress.reason:
         head.append(f"  ({clean(progress.reason)[:200]})", "dim")
     table = Table("phase", "state", "agent", "took", "", box=SIMPLE_HEAD, pad_edge=False)
@@ -62,4 +64,5 @@ def picture(progress: Progress) -> "RenderableType":
         note = line.note or (f"attempt {line.attempt}" if line.attempt > 1 else "")
         mark = f"{MARKS.get(line.status, ' ')} {line.status}"
         table.add_row(Text(line.name), Text(mark, style), Text(line.agent), Text(took), Text(clean(note)[:200]))
-    return Group(head, table)
+    steps = Text("\n".join(clean(" ".join(line.split()))[:160] for line in progress.steps), "dim")
+    return Group(head, table, steps) if progress.steps else Group(head, table)

@@ -22,19 +22,23 @@ if TYPE_CHECKING:
 
 
 @click.command("tail")
+@click.argument("task", metavar="[ID]", required=False, type=TASK)
 @click.option("-n", "count", type=click.IntRange(0), default=20, help="So many commits; 20 if not said.")
 @click.option("-f", "--follow", "stay", is_flag=True, help="Stay, and print what comes, until Ctrl-C.")
 @click.option("--kind", type=click.Choice(list(EVENTS_OF)), help="Only this kind of entity.")
-@click.option("--flow", metavar="ID", type=TASK, help="Only what happened for this task.")
+@click.option("--flow", metavar="ID", type=TASK, help="The same as ID.")
 @placed
 @formatted
-def verb(count: int, stay: bool, kind: str | None, flow: str | None, settings: Settings, form: Form) -> None:
-    """Print the newest events, oldest first.
+def verb(
+    task: str | None, count: int, stay: bool, kind: str | None, flow: str | None, settings: Settings, form: Form
+) -> None:
+    """Print the newest events, oldest first; with ID only what happened for that task.
 
     witan log tail -n 50 -f --kind guardian
     """
     pattern = f"evt.{kind}.>" if kind else "evt.>"
-    flow = task_of(settings, flow) if flow else None
+    wish = task or flow
+    flow = task_of(settings, wish) if wish else None
 
     def wanted(record: Record) -> bool:
         return flow is None or open_envelope(record).flow == flow

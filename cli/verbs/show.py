@@ -10,6 +10,10 @@ from cli.reading import Views
 
 PARTS = {
     "phases": ("phase", "status", "agent", "attempts", "seconds", "reason"),
+    "runs": ("phase", "run", "outcome", "turns", "steps", "failed_steps", "seconds", "failure"),
+    "checklist": ("item", "done", "text", "done_by", "seconds"),
+    "recoveries": ("level", "phase", "failure", "strategy", "tries", "outcome"),
+    "workspaces": ("status", "repo", "branch", "target", "passed", "failed", "deployed", "refusal"),
     "artifacts": ("phase", "name", "type", "bytes", "agent"),
     "guardian": ("what", "state", "reason", "override", "ordered"),
     "activity": ("seq", "happened", "line"),
@@ -23,7 +27,7 @@ FILTER = {"guardian": "pipeline"}
 @placed
 @formatted
 def verb(task: str, limit: int, settings: Settings, form: Form) -> None:
-    """All about task ID: its phases, artifacts, the Guardian's orders, and what happened.
+    """All about task ID: phases, runs, checklist, recoveries, workspace, artifacts, orders, and what happened.
 
     With --json one object; with --csv the events alone.
     """

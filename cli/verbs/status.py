@@ -8,7 +8,7 @@ from cli.options import placed
 from cli.output import Form, formatted
 from cli.reading import Views, print_answer
 
-SHOWN = ("id", "status", "phase", "progress", "agent", "priority", "text", "updated", "reason")
+SHOWN = ("id", "status", "phase", "progress", "checklist", "agent", "priority", "text", "updated", "reason")
 
 
 @click.command("status")

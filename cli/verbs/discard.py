@@ -1,0 +1,27 @@
+"""`witan discard ID`: throw away what a task has made."""
+
+import click
+
+from bus.ids import fresh_id
+from cli.config import Settings
+from cli.ids import TASK, task_of
+from cli.options import placed
+from cli.output import Form, formatted
+
+
+@click.command("discard")
+@click.argument("task", metavar="ID", type=TASK)
+@click.option("--reason", default="", help="Kept with the order.")
+@click.option("--id", "id", help="Repeat this order under its id: it is executed once.")
+@click.option("--wait", "wait_s", type=click.FloatRange(0), default=120.0, help="So many seconds at most; 120.")
+@placed
+@formatted
+def verb(task: str, reason: str, id: str | None, wait_s: float, settings: Settings, form: Form) -> int:
+    """Throw the workspace and the branch of task ID away; artifacts and history are kept.
+
+    witan discard 01JD --reason "wrong approach"
+    """
+    from cli.orders import order_work
+
+    body: dict[str, object] = {"task_id": task_of(settings, task), "reason": reason}
+    return order_work(settings, form, "guardian.discard_work", body, id or fresh_id(), wait_s)
