@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -70,6 +71,12 @@ def _server(settings: Settings) -> Iterator[Finding]:
         yield Finding("nats-server", "warn" if settings.nats_url else "bad", str(error), error.what_next)
 
 
+def _unfinished(folder: Path) -> list[str]:
+    from actors.executor.opening import unfinished
+
+    return unfinished(folder / "work")
+
+
 def _git(_: Settings) -> Iterator[Finding]:
     import subprocess
 
@@ -99,7 +106,6 @@ def _sandbox(_: Settings) -> Iterator[Finding]:
 
 async def _attested() -> "Attestation":
     import tempfile
-    from pathlib import Path
 
     from actors.executor.attest import attest
     from actors.executor.warden import Warden
@@ -123,6 +129,8 @@ def _folder(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("state folder", "bad", f"{folder}: {error}", "Choose another with --state-dir.")
         return
+    for left in _unfinished(folder):
+        yield Finding("workspaces", "warn", left, "witan up: what was begun is completed when the task goes on")
     free = shutil.disk_usage(there).free
     told = f"{folder}, {free / 10**9:.1f} GB free"
     if free < FULL_BYTES:

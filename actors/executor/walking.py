@@ -22,6 +22,8 @@ RACY_NS = 2_000_000_000
 CHUNK_BYTES = 1024 * 1024
 
 NEVER_SAVED = (b"__pycache__", b".pytest_cache")
+PART = re.compile(rb"\.witan-[0-9a-f]{16}\.part\Z")
+"""What a killed write left behind."""
 FILE, PROGRAM, LINK, REPOSITORY = "100644", "100755", "120000", "160000"
 _BELOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER = _BELOW | os.O_DIRECTORY
@@ -91,6 +93,8 @@ class Walk:
                 out = only_tracked or name in NEVER_SAVED or ignored(levels, path, True)
                 if not out or b"/".join(path) in self._folders:
                     self._below(fd, path, levels, out)
+            elif PART.match(name):
+                continue
             elif b"/".join(path) in self._tracked or not (only_tracked or ignored(levels, path, False)):
                 self._entry(fd, path)
 
