@@ -22,7 +22,7 @@ OPEN_S, CLOSE_S = 30.0, 10.0
 _HOUSE = str(Path(__file__).parents[2])
 _START = (
     "import sys; sys.path.append(sys.argv[1]); from actors.executor.warden_process import main; "
-    "main(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))"
+    "main(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5]))"
 )
 _LOST = "Every process that it started is gone. Look at what it changed before it is run again."
 
@@ -45,10 +45,13 @@ class _Line:
 
 
 class Warden:
-    """Runs commands at one level of confinement; `level` may be set later, and without one nothing is run."""
+    """Runs commands at one level of confinement; `level` may be set later, and without one nothing is run.
 
-    def __init__(self, folder: Path, level: Level | None = None) -> None:
-        self.folder, self.level = folder, level
+    `patience_s`: so long the keepers of an earlier life may take to end by themselves.
+    """
+
+    def __init__(self, folder: Path, level: Level | None = None, patience_s: float = 5.0) -> None:
+        self.folder, self.level, self.patience_s = folder, level, patience_s
         self.bwrap = shutil.which("bwrap") or ""
         self.pid = 0
         self._lines: dict[str, _Line] = {}
@@ -118,7 +121,7 @@ class Warden:
         words = [sys.executable, "-I", "-S", "-c", _START, _HOUSE, str(theirs.fileno()), str(self.folder)]
         env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         process = await asyncio.create_subprocess_exec(
-            *words, str(mark(self.folder)), pass_fds=[theirs.fileno()], env=env, start_new_session=True,
+            *words, str(mark(self.folder)), str(self.patience_s), pass_fds=[theirs.fileno()], env=env, start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         theirs.close()

@@ -18,7 +18,7 @@ from actors.executor.keeper import LOST, Keeper
 from actors.executor.orders import Order
 
 RUN, READY, GONE, FAILED = b"+", b"r", b"g", b"f"
-LOCK_S, KILL_S = 5.0, 10.0
+KILL_S = 10.0
 
 
 class Warden:
@@ -137,16 +137,16 @@ def _wake() -> int:
     return read
 
 
-def _alone(folder: str, mark: int) -> int:
+def _alone(folder: str, mark: int, patience_s: float) -> int:
     """Hold the lock that every keeper of an earlier life held; the answer is how many of that life had to be killed."""
     lock = os.open(os.path.join(folder, "warden.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     signal.signal(signal.SIGALRM, _too_late)
     killed = 0
     try:
-        _lock(lock, LOCK_S)
+        _lock(lock, patience_s)
     except TimeoutError:
         killed = sweep.kill_marked(mark, KILL_S)
-        _lock(lock, KILL_S)
+        _lock(lock, patience_s)
     return killed + sweep.kill_marked(mark, KILL_S)
 
 
@@ -162,7 +162,7 @@ def _too_late(*_: object) -> None:
     raise TimeoutError("the lock of an earlier warden is still held")
 
 
-def main(control: int, folder: str, mark: int) -> None:
+def main(control: int, folder: str, mark: int, patience_s: float) -> None:
     """The process, from its start to its end."""
     for each in (signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
@@ -171,7 +171,7 @@ def main(control: int, folder: str, mark: int) -> None:
     os.chdir("/")
     kernel.prctl(kernel.SUBREAPER, 1)
     try:
-        killed = _alone(folder, mark)
+        killed = _alone(folder, mark, patience_s)
     except OSError as fault:
         line.send(FAILED + str(fault).encode())
         return
