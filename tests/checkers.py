@@ -10,7 +10,6 @@ from bus.messages import guardian, run, slots, task
 from bus.messages.agent import AgentJoined
 from bus.messages.kinds import read_commit
 
-
 GOING_ON = (
     task.PhaseRequested,
     task.PhaseAssigned,

@@ -117,24 +117,15 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None}
             return _made_good(task, told) if task.attempt > 1 or task.trouble.losses else told
         case said.TaskSubmitted():
-            return {
-                "text": event.task,
-                "workflow": event.workflow,
-                "phases": tuple(event.phases),
-                "priority": event.priority,
-                "context": event.context,
-                "repo": event.repo,
-                "base": event.base,
-                "checklist": tuple(event.checklist),
-            }
-        case said.AssignmentLost():
-            return {"assignment": None, "trouble": trouble.after(task.trouble, event)}
-        case said.PhaseFailed():
-            return {"phase": "", "role": "", "assignment": None, "trouble": trouble.after(task.trouble, event)}
-        case said.RecoveryStarted() | said.RecoveryEnded():
-            return {"trouble": trouble.after(task.trouble, event)}
-        case said.PhaseReopened():
-            return _reopened(task, event)
+            return _submitted(event)
+        case (
+            said.AssignmentLost()
+            | said.PhaseFailed()
+            | said.RecoveryStarted()
+            | said.RecoveryEnded()
+            | said.PhaseReopened()
+        ):
+            return _troubled(task, event)
         case said.TaskReset():
             return {"phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": Trouble()}
         case said.OverrideApplied():
@@ -154,6 +145,32 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             return {"assignment": None}
         case _:
             assert_never(event)
+
+
+def _submitted(event: said.TaskSubmitted) -> dict[str, Any]:
+    return {
+        "text": event.task,
+        "workflow": event.workflow,
+        "phases": tuple(event.phases),
+        "priority": event.priority,
+        "context": event.context,
+        "repo": event.repo,
+        "checklist": tuple(event.checklist),
+    }
+
+
+def _troubled(task: Task, event: said.TaskEvent) -> dict[str, Any]:
+    """Something went wrong, or something is done about it."""
+    match event:
+        case said.PhaseReopened():
+            return _reopened(task, event)
+        case said.PhaseFailed():
+            told: dict[str, Any] = {"phase": "", "role": "", "assignment": None}
+        case said.AssignmentLost():
+            told = {"assignment": None}
+        case _:
+            told = {}
+    return {**told, "trouble": trouble.after(task.trouble, event)}
 
 
 def _made_good(task: Task, told: dict[str, Any]) -> dict[str, Any]:
