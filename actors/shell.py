@@ -241,6 +241,8 @@ class Shell(pykka.ThreadingActor):
                 id = commit.id
                 message = Message(id, event, record.subject, commit.flow, self._now, fresh)
                 self._decide(message, None, record.seq, f"{id}/{place}")
+            if record.subject in watches:
+                self._try_held()  # what waited for this comes before what is behind it
             if len(self._drafts) >= PARCEL:
                 self._post()
         self._place = max(self._place, batch[-1].seq)
@@ -325,8 +327,11 @@ class Shell(pykka.ThreadingActor):
             self._settled.append(settled)
 
     def _try_held(self) -> None:
-        if self._held and self.decider.ready(self.desk):
+        """Again what had to wait, in its order, as long as some of it goes through: one can be what another waits for."""
+        before = 0
+        while self._held and len(self._held) != before and self.decider.ready(self.desk):
             held, self._held = self._held, []
+            before = len(held)
             for message, settled, seq in held:
                 self._decide(message._replace(now_s=self._now, fresh=False), settled, seq)
 
