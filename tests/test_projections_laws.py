@@ -53,7 +53,7 @@ def prefixes_that_differ(live: Store, whole: Store, history: History, dice: rand
         reached = upto
         if dice.random() < 0.3:
             live.fold()
-        names = EVERYTHING if reached % 20 < 2 else KEPT
+        names = EVERYTHING if reached % 50 < 2 else KEPT
         if live.fingerprint(names=names) != whole.fingerprint(reached, names):
             yield reached
         PREFIXES.add((id(history), reached))
