@@ -19,6 +19,7 @@ from actors.executor.jobs import Backgrounded, Job, Order, Result, Silent, Stop,
 from actors.executor.opened import Opened
 from actors.executor.orders import Ended
 from actors.executor.room import Room
+from actors.executor.telling import ended, exec_ended, failed, ms_since
 from actors.territory import Territory
 from bus.errors import WitanError
 from bus.messages import exec as said
@@ -102,12 +103,12 @@ class Hands:
                 opened = place.events
             result = await self._do(job, place.place, began)
         except WitanError as error:
-            result = self._failed(job, f"{error} {error.what_next}".strip(), began, "permission_denied")
+            result = failed(job, f"{error} {error.what_next}".strip(), began, "permission_denied")
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self._log.error("a step failed", flow=job.place.task, cause=job.key, exc_info=error)
-            result = self._failed(job, f"{type(error).__name__}: {error}", began, "unknown")
+            result = failed(job, f"{type(error).__name__}: {error}", began, "unknown")
         self._tell(Done(job.key, result._replace(workspace=[*opened, *result.workspace])))
 
     async def _do(self, job: Job, place: Opened, began: float) -> Result:
@@ -116,7 +117,7 @@ class Hands:
                 return await self._command(job, place)
             case tools.Git():
                 text = await self._in_thread(partial(finishing.use_git, job, place))
-                return self._ended(job, True, text, began)
+                return ended(job, True, text, began)
             case tools.Deploy():
                 return await self._deploy(job, place, began)
             case tools.Finish():
@@ -125,7 +126,7 @@ class Hands:
                     call=job.call,
                     ok=True,
                     output=excerpt(made.text.encode())[0],
-                    ms=_ms(began),
+                    ms=ms_since(began),
                     artifacts=made.artifacts,
                     tree=made.saved.tree,
                     again=job.again,
@@ -133,7 +134,8 @@ class Hands:
                 saved = told.TreeSaved(run=job.run, phase=job.phase, tree=made.saved.tree, commit=made.saved.commit)
                 return Result(job, [end], [saved], made.blobs)
             case _:
-                return await self._in_thread(partial(_use_file, job, place, began))
+                result: Result = await self._in_thread(partial(_use_file, job, place, began))
+                return result
 
     async def _command(self, job: Job, place: Opened) -> Result:
         """A command in the sandbox; after a while it goes on in the background."""
@@ -147,7 +149,7 @@ class Hands:
                 return await self._test(job, place)
             assert isinstance(job.tool, tools.Run)
             ended = await self._run(job, place, job.tool.command)
-            return _exec_ended(job, ended)
+            return exec_ended(job, ended)
         except WitanError as error:
             lost = said.ExecLost(call=job.call, reason=str(error), again=job.again)
             return Result(job, [lost], [], [])
@@ -160,11 +162,11 @@ class Hands:
         tree = await self._in_thread(partial(workspaces.tree_of, place))
         command = job.tool.command or await self._in_thread(partial(finishing.test_command, place))
         if not command:
-            return self._failed(job, "nothing here says how it is tested: give the `command`", 0, "unknown")
+            return failed(job, "nothing here says how it is tested: give the `command`", 0, "unknown")
         ended = await self._run(job, place, command)
         results = await self._in_thread(partial(self._commands.report, job.key, ended))
         after = await self._in_thread(partial(workspaces.tree_of, place))
-        result = _exec_ended(job, ended, results, tree if after == tree else "")
+        result = exec_ended(job, ended, results, tree if after == tree else "")
         if ended.ended_by != "exit" or after != tree:
             return result
         tested = told.TreeTested(
@@ -189,20 +191,20 @@ class Hands:
         environment = self._environments.get(name)
         if environment is None:
             known = ", ".join(self._environments)
-            return self._failed(job, f"there is no environment {name!r}; there are: {known}", began, "unknown")
+            return failed(job, f"there is no environment {name!r}; there are: {known}", began, "unknown")
         tree = await self._in_thread(partial(workspaces.tree_of, place))
         if tree not in job.green:
             why = f"refused: the tests of exactly this tree ({tree[:12]}) have not passed; use the `test` tool first"
-            return self._failed(job, why, began, "permission_denied")
+            return failed(job, why, began, "permission_denied")
         run = partial(self._commands.run_in, job)
         done = await deploying.deploy(place, tree, environment, run)
         if done.reason:
             back = told.DeployRolledBack(environment=name, tree=tree, reason=done.reason, to=done.rolled_back_to or "")
-            failed = self._failed(job, f"the deployment was rolled back: {done.reason}", began, "unknown")
-            return failed._replace(workspace=[back])
+            unfit = failed(job, f"the deployment was rolled back: {done.reason}", began, "unknown")
+            return unfit._replace(workspace=[back])
         deployed = told.TreeDeployed(environment=name, tree=tree, place=str(done.place), health=done.health)
         text = f"{tree[:12]} is deployed to {name} at {done.place}; health: {done.health}"
-        return self._ended(job, True, text, began)._replace(workspace=[deployed])
+        return ended(job, True, text, began)._replace(workspace=[deployed])
 
     async def _order(self, order: Order) -> None:
         """Merge a workspace into where it came from, or throw it away."""
@@ -227,20 +229,6 @@ class Hands:
         if self._commands.sweep():
             self._sweep_later()
 
-    def _ended(self, job: Job, ok: bool, text: str, began: float, failure: str = "") -> Result:
-        output, blobs = excerpt(text.encode())
-        end = said.ToolEnded(
-            call=job.call, ok=ok, output=output, ms=_ms(began) if began else 0, failure=failure, again=job.again
-        )
-        return Result(job, [end], [], blobs)
-
-    def _failed(self, job: Job, text: str, began: float, failure: str) -> Result:
-        return self._ended(job, False, text, began, failure)
-
-
-def _ms(began: float) -> float:
-    return round((time.perf_counter() - began) * 1000, 3)
-
 
 def _open_place(folder: Path, job: Job) -> _Open:
     known = job.place.opened
@@ -263,28 +251,11 @@ def _use_file(job: Job, place: Opened, began: float) -> Result:
         call=job.call,
         ok=outcome.ok,
         output=output,
-        ms=_ms(began),
+        ms=ms_since(began),
         failure=outcome.failure,
         read=list(outcome.read),
         created=list(outcome.created),
         wrote=list(outcome.wrote),
-        again=job.again,
-    )
-    return Result(job, [end], [], blobs)
-
-
-def _exec_ended(job: Job, ended: Ended, tests: Any = None, tree: str = "") -> Result:
-    content = ended.head + ended.tail
-    output, blobs = excerpt(content, ended.bytes)
-    end = said.ExecEnded(
-        call=job.call,
-        ended_by=ended.ended_by,
-        output=output,
-        ms=round(ended.ms, 3),
-        exit=ended.exit,
-        swept=ended.swept,
-        tests=tests,
-        tree=tree,
         again=job.again,
     )
     return Result(job, [end], [], blobs)
