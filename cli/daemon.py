@@ -25,6 +25,7 @@ def run(settings: Settings) -> int:
     """Hold the folder, open the App, wait for the signal, close it."""
     logs.configure(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
+    (settings.state_dir / ".gitignore").write_text("*\n")  # it often stands in somebody's repository
     stop = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)  # before the threads begin, so that they all leave them to us
     with _held(settings.state_dir):

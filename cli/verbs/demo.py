@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,11 +18,22 @@ from cli.reach import command, connected
 from cli.reading import Answer, Views, print_answer
 from cli.verbs.down import stop
 from cli.verbs.log_verify import summary, verified
+from cli.verbs.run import STEPS
 from cli.verbs.status import SHOWN
+from cli.verbs.trace import print_trace
 from cli.verbs.up import start
 
-TEXT = "A command line tool that converts durations between ISO 8601 and plain words"
+TEXT = """A command line tool that says ISO 8601 durations in plain words
+1. find out how both sides write durations
+2. write the tool and its tests
+3. run the tests
+4. deploy it"""
 PAUSE_IN = "design"
+ENVIRONMENT = """[local]
+about = "the demo's own"
+health = "python durations.py P1DT2H"
+files = ["durations.py"]
+"""
 
 
 @click.command("demo")
@@ -32,10 +45,10 @@ PAUSE_IN = "design"
 )
 @formatted
 def verb(folder: Path | None, form: Form) -> int:
-    """See a scripted team take a task through research, design, implement, test and deploy in a few seconds.
+    """See a team research, design, write, test, mend and deploy a small real program.
 
     No model is called and nothing is spent: every agent's mind is a script. All the rest is the real thing: the NATS
-    server, the log, the actors, the tables.
+    server, the log, the actors, the tables, the files, the sandbox, the tests that fail at first, the deployment.
     """
     room = folder or Path(tempfile.mkdtemp(prefix="witan-demo-"))
     settings = Settings(state_dir=room.absolute() / ".witan")
@@ -48,18 +61,35 @@ def verb(folder: Path | None, form: Form) -> int:
 
 def _run(settings: Settings, form: Form, kept: bool) -> int:
     talk("Scripted demo: no model is called, nothing is spent. Starting a Witan of its own …")
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    (settings.state_dir / "environments.toml").write_text(ENVIRONMENT)
     daemon = start(settings)
     try:
         progress = asyncio.run(_tell(settings, form))
         board = _board(settings, progress.seq)
+        _show_the_repair(settings, form, progress.id)
         talk("\nThe board:")
         print_answer(board, form, SHOWN)
         talk("\nThe log, verified from its first commit:")
         print_one(summary(verified(settings)), form)
+        deployed = settings.state_dir / "deployed" / "local" / "current" / "durations.py"
+        said = subprocess.run([sys.executable, str(deployed), "P1DT2H"], capture_output=True, text=True, check=False)
+        talk(f"\nWhat was deployed, asked for P1DT2H, says: {said.stdout.strip() or said.stderr.strip()}")
     finally:
         stop(daemon.pid)
-    talk(_next(settings, kept))
-    return 0 if progress.status == "completed" else 1
+    talk(_next(settings, progress.id, kept))
+    return 0 if progress.status == "completed" and said.returncode == 0 else 1
+
+
+def _show_the_repair(settings: Settings, form: Form, task: str) -> None:
+    """The two runs that say how a failing test was made good; all of them are in `witan trace`."""
+    views = Views(settings)
+    runs = views.ask("runs", {"task": task}).dicts
+    failed = next((place for place, run in enumerate(runs) if run["outcome"] == "failed"), None)
+    if failed is not None:
+        talk("\nA test failed, and this is how it was mended (witan trace shows every run like this):")
+        for run in runs[failed : failed + 2]:
+            print_trace(settings, {"run": run["run"]}, full=False, form=form)
 
 
 async def _tell(settings: Settings, form: Form) -> Progress:
@@ -71,10 +101,10 @@ async def _tell(settings: Settings, form: Form) -> Progress:
         answer = await command(connection, "cmd.orchestrator.submit_task", body, fresh_id())
         progress = Progress(str(answer["task_id"]))
         order = {"pipeline_id": progress.id, "reason": "the demo shows what a pause does"}
-        talk(f"Submitted task {progress.id}: {TEXT}\n")
+        talk(f"Submitted task {progress.id}: {TEXT.splitlines()[0]}\n")
         paused = resumed = False
         with picture_of(form) as picture:
-            async for record in following(JetStreamLog(connection), [f"evt.task.{progress.id}"]):
+            async for record in following(JetStreamLog(connection), [f"evt.task.{progress.id}", *STEPS]):
                 picture.show(record, progress)
                 if progress.ended:
                     return progress
@@ -95,8 +125,8 @@ def _board(settings: Settings, seq: int) -> Answer:
     return answer
 
 
-def _next(settings: Settings, kept: bool) -> str:
+def _next(settings: Settings, task: str, kept: bool) -> str:
     if kept:
         place = f"--state-dir {settings.state_dir}"
-        return f"\nIt is stopped and kept. Next: witan up --detach {place} | witan status {place}"
-    return '\nEverything is stopped and removed. Next: witan up --detach, then witan submit "what to build" --watch'
+        return f"\nIt is stopped and kept. Next: witan up --detach {place} | witan trace {task} {place}"
+    return '\nEverything is stopped and removed. Next: witan up --detach, then witan run "what to build"'

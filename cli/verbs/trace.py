@@ -31,9 +31,16 @@ def verb(id: str, only: str | None, full: bool, settings: Settings, form: Form) 
     filters: dict[str, Value] = {"run": id}
     if only or not views.ask("runs", filters).rows:
         filters = {"task": task_of(settings, id), "run": only}
+    if not print_trace(settings, filters, full, form):
+        raise Missing(f"nothing has run for {id} yet", "See how far it is with `witan status`.")
+
+
+def print_trace(settings: Settings, filters: dict[str, Value], full: bool, form: Form) -> bool:
+    """The runs that the filters pick. False: there are none."""
+    views = Views(settings, quiet=True)
     runs, steps = paged(views, "runs", filters), paged(views, "steps", filters)
     if not runs:
-        raise Missing(f"nothing has run for {id} yet", "See how far it is with `witan status`.")
+        return False
     for step in steps:
         step["input"] = step["input"] if form is Form.TABLE else _read(step["input"])
     if full:
@@ -42,6 +49,7 @@ def verb(id: str, only: str | None, full: bool, settings: Settings, form: Form) 
         run["test_results"] = _read(run["test_results"])
         run["steps"] = [step for step in steps if step["run"] == run["run"]]
     _print(views, runs, steps, full, form)
+    return True
 
 
 def paged(views: Views, view: str, filters: dict[str, Value]) -> list[dict[str, Any]]:
