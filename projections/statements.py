@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 
 _named = re.compile(r"^-- ([a-z_]+)(?::.*)?$", re.MULTILINE)
 _header = re.compile(
-    r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+-- ask(?::.*)?\n(?P<ask>[^;]+;)\s*\Z"
+    r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+"
+    r"-- ask(?::.*)?\n(?P<ask>[^;]+;)\s*\Z"
 )
 
 

@@ -2,7 +2,8 @@
 -- filters: task, repo, branch, status
 CREATE VIEW workspaces AS
 WITH told AS (
-    SELECT id AS task, type, happened, reason, body, place(seq, n) AS spot
+    SELECT id AS task, type, happened, reason, body, place(seq, n) AS spot,
+        bool_or(type IN ('WorkspaceMerged', 'WorkspaceDiscarded')) OVER (PARTITION BY id) AS over
     FROM events
     WHERE kind = 'workspace'
 ),
@@ -40,7 +41,7 @@ SELECT
     coalesce(any_value(places.deployed), []) AS deployed,
     arg_max(piece(body, '$.commit'), spot) FILTER (type = 'WorkspaceMerged') AS merged_commit,
     nullif(arg_max(CASE type WHEN 'MergeRefused' THEN reason ELSE '' END, spot)
-        FILTER (type IN ('MergeRefused', 'WorkspaceMerged', 'WorkspaceDiscarded')), '') AS refusal,
+        FILTER (type IN ('MergeRefused', 'WorkspaceMerged', 'WorkspaceDiscarded') AND NOT over), '') AS refusal,
     arg_min(happened, spot) AS opened,
     arg_max(happened, spot) AS updated,
     min(spot) AS first_place
