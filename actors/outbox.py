@@ -1,8 +1,8 @@
 """An actor's outbox, on the loop's side: what was decided goes to the log, and only then is anything answered."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -61,6 +61,7 @@ class Outbox:
         self.failed = failed
         self._wires, self._answered = wires, answered
         self._queue: asyncio.Queue[Parcel] = asyncio.Queue()
+        self._line: deque[tuple[Parcel, asyncio.Future[list[int]] | None]] = deque()
         self._under_way: set[asyncio.Future[list[int]]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -103,24 +104,33 @@ class Outbox:
             self._storing = None
 
     def _append(self, parcel: Parcel) -> None:
-        if not parcel.drafts:
-            self._stored(parcel, None)
-            return
-        future = self._wires.log.submit(parcel.drafts)
-        self._under_way.add(future)
-        future.add_done_callback(partial(self._stored, parcel))
-
-    def _stored(self, parcel: Parcel, future: asyncio.Future[list[int]] | None) -> None:
-        if future is not None:
-            self._under_way.discard(future)
-            error = future.exception()
-            if error is not None:
-                self._fail(error if isinstance(error, Exception) else RuntimeError(str(error)))
-                return
-        if parcel.timers or parcel.sendings:
-            self._later(self._finish_slowly(parcel))
+        future = self._wires.log.submit(parcel.drafts) if parcel.drafts else None
+        self._line.append((parcel, future))
+        if future is None:
+            self._finish_stored()
         else:
-            self._finish(parcel)
+            self._under_way.add(future)
+            future.add_done_callback(self._stored)
+
+    def _stored(self, future: asyncio.Future[list[int]]) -> None:
+        self._under_way.discard(future)
+        error = future.exception()
+        if error is not None:
+            self._line.clear()  # nothing behind it counts; the actor begins again and finds out
+            self._fail(error if isinstance(error, Exception) else RuntimeError(str(error)))
+        self._finish_stored()
+
+    def _finish_stored(self) -> None:
+        """In their order: what one parcel does outside or says, like a stop, is about those before it."""
+        while self._line:
+            parcel, future = self._line[0]
+            if future is not None and (not future.done() or future.exception() is not None):
+                return
+            self._line.popleft()
+            if parcel.timers or parcel.sendings:
+                self._later(self._finish_slowly(parcel))
+            else:
+                self._finish(parcel)
 
     async def _finish_slowly(self, parcel: Parcel) -> None:
         try:
