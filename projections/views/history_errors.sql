@@ -1,15 +1,22 @@
 -- history_errors: every type of failure: how often, where last, what was tried against it, and how often that helped.
 -- filters: failure
 CREATE VIEW history_errors AS
-WITH seen AS (
+WITH said AS (
+    SELECT kind, type, failure, flow, ok, place(seq, n) AS spot,
+        CASE WHEN type IN ('RecoveryStarted', 'StepRecoveryStarted') THEN piece(body, '$.strategy') END AS strategy
+    FROM events
+    WHERE type IN ('RunFailed', 'ModelFailed', 'RecoveryStarted', 'StepRecoveryStarted', 'RecoveryEnded',
+        'StepRecoveryEnded')
+),
+seen AS (
     SELECT coalesce(failure, 'unknown') AS failure, 'step' AS level, task,
         coalesce(told, asked) AS spot
     FROM step_now
     WHERE NOT ok
     UNION ALL
     SELECT coalesce(failure, 'unknown'), CASE kind WHEN 'run' THEN 'run' ELSE 'reply' END,
-        nullif(flow, ''), place(seq, n)
-    FROM events
+        nullif(flow, ''), spot
+    FROM said
     WHERE (kind = 'run' AND type = 'RunFailed') OR (kind = 'call' AND type = 'ModelFailed')
 ),
 summed AS (
@@ -26,29 +33,24 @@ summed AS (
 ),
 tried AS (
     SELECT failure,
-        list_sort(list(DISTINCT piece(body, '$.strategy'))) AS strategies
-    FROM events
-    WHERE type IN ('RecoveryStarted', 'StepRecoveryStarted')
-    GROUP BY failure
-),
-mended AS (
-    SELECT failure, count(*) AS attempts, count(*) FILTER (ok) AS recovered
-    FROM events
-    WHERE type IN ('RecoveryEnded', 'StepRecoveryEnded')
+        list_sort(list(DISTINCT strategy) FILTER (strategy IS NOT NULL)) AS strategies,
+        count(*) FILTER (type IN ('RecoveryEnded', 'StepRecoveryEnded')) AS attempts,
+        count(*) FILTER (type IN ('RecoveryEnded', 'StepRecoveryEnded') AND ok) AS recovered
+    FROM said
+    WHERE type NOT IN ('RunFailed', 'ModelFailed')
     GROUP BY failure
 )
 SELECT
     summed.failure, summed.n, summed.steps, summed.replies, summed.runs,
-    coalesce(mended.attempts, 0) AS attempts,
-    coalesce(mended.recovered, 0) AS recovered,
-    round(mended.recovered / mended.attempts, 4) AS share,
+    coalesce(tried.attempts, 0) AS attempts,
+    coalesce(tried.recovered, 0) AS recovered,
+    round(tried.recovered / nullif(tried.attempts, 0), 4) AS share,
     coalesce(tried.strategies, []) AS strategies,
     summed.last_task,
     example.happened AS last_at,
     left(coalesce(example.reason, piece(example.body, '$.output.text')), 500) AS example
 FROM summed
 LEFT JOIN tried ON tried.failure = summed.failure
-LEFT JOIN mended ON mended.failure = summed.failure
 LEFT JOIN events AS example ON example.seq = summed.spot // 65536 AND example.n = summed.spot % 65536;
 
 -- ask
