@@ -106,7 +106,7 @@ async def _tell(settings: Settings, form: Form) -> Progress:
         with picture_of(form) as picture:
             async for record in following(JetStreamLog(connection), [f"evt.task.{progress.id}", *STEPS]):
                 picture.show(record, progress)
-                if progress.ended:
+                if progress.rests:
                     return progress
                 if progress.task.phase == PAUSE_IN and not paused:
                     paused = bool(await command(connection, "guardian.pause_pipeline", order, fresh_id()))
