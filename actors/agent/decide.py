@@ -44,8 +44,8 @@ class Agents:
         """By run: commands that have gone to the background, also in its present turn."""
         self.registered: set[str] = set()
         self.taken_up: set[str] = set()
-        self.revoked: set[str] = set()
-        """Runs that were taken away before they were started."""
+        self.over: set[str] = set()
+        """Runs that were taken away, or ended before the registration was answered: an older word may still come."""
         self.looked_after: set[str] = set()
         """Runs that are worked on no more and left nothing open."""
 
@@ -138,7 +138,7 @@ class Agents:
             raise Hold
         subject = f"evt.run.{agent}.{work.run}"
         run = desk.state(subject, opens=work.run not in self.taken_up)
-        if run.closed or work.run in self.revoked:
+        if run.closed or work.run in self.over:
             return
         reply = self.script.reply_to(work)
         if run.status == "absent":
@@ -252,10 +252,9 @@ class Agents:
         run = desk.state(subject)
         if run.status == "started":
             desk.append(subject, RunStopped(reason=revoked.reason), flow=run.task)
-        if run.status == "absent":
-            self.revoked.add(revoked.run)
-        else:
+        if run.status != "absent":
             self._close_steps(desk, agent, revoked.run, "stopped", revoked.reason)
+        self.over.add(revoked.run)
         self._forget(revoked.run)
 
     def _close_steps(self, desk: Desk, agent: str, run: str, outcome: str, why: str) -> None:
@@ -267,8 +266,10 @@ class Agents:
             desk.append(subject, *events, flow=steps.task)
 
     def _forget(self, run: str) -> None:
+        agent = self.agent_of.pop(run, None)
+        if agent is not None and agent not in self.registered:
+            self.over.add(run)
         self.active.pop(run, None)
-        self.agent_of.pop(run, None)
         self.aside.pop(run, None)
 
 
