@@ -20,5 +20,7 @@ FOLDS = {
     "exec": Fold(execs.Execs, execs.evolve),
     "workspace": Fold(workspace.Workspace, workspace.evolve),
     "playbook": Fold(playbook.Kept, playbook.evolve),
+    "budget": Fold(object, lambda budget, _: budget, newest_only=True),
+    "provider": Fold(object, lambda provider, _: provider, newest_only=True),
     "sandbox": Fold(object, lambda sandbox, _: sandbox, newest_only=True),
 }

@@ -24,7 +24,7 @@ from actors.orchestrator.workflow import Workflow
 from actors.outbox import Wires
 from actors.supervisor import Supervisor
 from actors.treasurer.decide import Treasurer
-from actors.treasurer.minds import ScriptedMinds
+from actors.treasurer.scripted import ScriptedMinds
 from bus import topology
 from bus.blobs import Blobs
 from bus.bridge import Bridge

@@ -49,7 +49,7 @@ IMPURE_MODULES = {
     "actors/executor/commands.py": "has commands run",
     "actors/executor/finishing.py": "reads what a run leaves behind",
     "actors/executor/telling.py": "takes the time that things took",
-    "actors/treasurer/minds.py": "thinks as long as a script says",
+    "actors/treasurer/scripted.py": "thinks as long as a script says",
     "actors/agent/playbooks.py": "reads the playbook files",
     "actors/agent/role.py": "reads the role files",
 }

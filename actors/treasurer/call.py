@@ -15,5 +15,6 @@ class Calls:
 
 def evolve(calls: Calls, event: said.CallEvent) -> Calls:
     """What the calls are after the event."""
-    calls.answered = (event.turn, event.again)
+    if isinstance(event, said.ModelReplied | said.ModelFailed):
+        calls.answered = (event.turn, event.again)
     return calls

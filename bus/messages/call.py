@@ -1,8 +1,46 @@
 """A call: what was asked of a mind in one run, and what it said. One entity a run, with the run's own id."""
 
+import msgspec
 from msgspec import field
 
 from bus.messages.base import Event, ToolCall
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens, counted the same way for every provider: `input` holds what was neither read from nor put in a cache."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+class CallStarted(Event, frozen=True):
+    """A completion is about to be bought; whatever happens now, it is not bought a second time under this number."""
+
+    turn: int
+    provider: str
+    model: str
+    reason: str
+    reservation: str
+    again: int = 0
+
+
+class CallParked(Event, frozen=True):
+    """The request waits: for money, or for a provider. `scope` says whose cap or which model."""
+
+    turn: int
+    why: str
+    scope: str
+    until_s: float
+    again: int = 0
+
+
+class TranscriptCondensed(Event, frozen=True):
+    """From here on the turns up to `turn` are told by this text."""
+
+    turn: int
+    text: str
 
 
 class ModelReplied(Event, frozen=True):
@@ -14,6 +52,13 @@ class ModelReplied(Event, frozen=True):
     calls: list[ToolCall] = field(default_factory=list)
     again: int = 0
     ms: float = 0
+    provider: str = ""
+    model: str = ""
+    stop: str = ""
+    usage: Usage | None = None
+    micro: int = 0
+    prices: str = ""
+    """The version of the price list that `micro`, in millionths of a dollar, was computed with."""
 
 
 class ModelFailed(Event, frozen=True):
@@ -25,6 +70,9 @@ class ModelFailed(Event, frozen=True):
     reason: str
     again: int = 0
     wait_s: float = 0
+    provider: str = ""
+    model: str = ""
+    micro: int = 0
 
 
-CallEvent = ModelReplied | ModelFailed
+CallEvent = CallStarted | CallParked | TranscriptCondensed | ModelReplied | ModelFailed

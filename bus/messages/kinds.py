@@ -8,7 +8,21 @@ import msgspec
 
 from bus.envelope import COMMAND_MAX_BYTES, Commit, Record
 from bus.errors import Broken, Invalid
-from bus.messages import agent, call, exec, guardian, playbook, run, sandbox, slots, step, task, workspace
+from bus.messages import (
+    agent,
+    budget,
+    call,
+    exec,
+    guardian,
+    playbook,
+    provider,
+    run,
+    sandbox,
+    slots,
+    step,
+    task,
+    workspace,
+)
 from bus.messages.base import Command
 
 EVENTS_OF: dict[str, Any] = {
@@ -22,10 +36,16 @@ EVENTS_OF: dict[str, Any] = {
     "exec": exec.ExecEvent,
     "workspace": workspace.WorkspaceEvent,
     "playbook": playbook.PlaybookEvent,
+    "budget": budget.BudgetEvent,
+    "provider": provider.ProviderEvent,
     "sandbox": sandbox.SandboxEvent,
 }
 
 COMMANDS_OF: dict[str, dict[str, type[Command]]] = {
+    "treasurer": {
+        "set_caps": budget.SetCaps,
+        "top_up": budget.TopUp,
+    },
     "orchestrator": {
         "submit_task": task.SubmitTask,
         "cancel_task": task.CancelTask,
