@@ -100,7 +100,9 @@ def test_a_test_run_works_inside(ground: Ground, level: Level) -> None:
     (room / "pytest.ini").write_text("[pytest]\n")
     (room / "test_it.py").write_text("def test_it(tmp_path):\n    (tmp_path / 'a').write_text('b')\n")
     command = f"{sys.executable} -m pytest -q test_it.py"
-    ended = ground.run(command, level, readable=[sys.prefix, sys.base_prefix], kill_s=60.0)
+    packages = str(Path(pytest.__file__).parents[1])
+    readable = [sys.prefix, sys.base_prefix, packages]
+    ended = ground.run(command, level, readable=readable, env={"PYTHONPATH": packages}, kill_s=60.0)
     assert ended.exit == 0 and "1 passed" in output(ended), output(ended)
 
 

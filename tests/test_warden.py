@@ -172,6 +172,19 @@ def test_a_killed_warden_with_a_killed_keeper_leaves_nobody(ground: Ground, leve
     assert ground.survivors() == []
 
 
+def test_a_keeper_that_hangs_is_ended_by_the_warden(tmp_path: Path, ground: Ground, level: Level) -> None:
+    async def hang() -> None:
+        warden = Warden(tmp_path / "execs", level, grace_s=0.1)
+        await warden.open()
+        order = ground.order(LEAVE)._replace(cap_s=0.3)
+        with pytest.raises(Unavailable, match="without a word"):
+            await once_said(warden, order, lambda: os.kill(keepers(warden)[0], signal.SIGSTOP), level)
+        assert survivors(mark(warden.folder), warden.pid) == []
+        await warden.close()
+
+    ground.do(hang())
+
+
 DAEMON = """
 import asyncio, json, sys
 from pathlib import Path
@@ -206,10 +219,11 @@ def test_nothing_outlives_a_killed_daemon(also: str, ground: Ground, level: Leve
     with daemon(folder, ground.order(LEAVE), level) as (process, warden):
         keeping = [task.pid for task in tasks() if task.parent == warden]
         of = mark(folder)
-        assert len(survivors(of, warden)) >= 3
+        assert survivors(of, warden)
         dead = {"the warden": [warden], "the keeper": keeping, "both": [warden, *keeping], "nobody": []}[also]
-        for pid in [*dead, process.pid]:
-            os.kill(pid, signal.SIGKILL)
+        for order in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in [process.pid, *dead]:
+                os.kill(pid, order)
         with next_life(folder) as (killed, next_warden):
             assert survivors(of, next_warden) == []
             assert killed >= (2 if also == "both" and level != "A" else 0)

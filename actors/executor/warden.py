@@ -48,10 +48,13 @@ class Warden:
     """Runs commands at one level of confinement; `level` may be set later, and without one nothing is run.
 
     `patience_s`: so long the keepers of an earlier life may take to end by themselves.
+    `grace_s`: so long after an order's cap the warden ends a keeper that has not ended it.
     """
 
-    def __init__(self, folder: Path, level: Level | None = None, patience_s: float = 5.0) -> None:
-        self.folder, self.level, self.patience_s = folder, level, patience_s
+    def __init__(
+        self, folder: Path, level: Level | None = None, patience_s: float = 5.0, grace_s: float = 60.0
+    ) -> None:
+        self.folder, self.level, self.patience_s, self.grace_s = folder, level, patience_s, grace_s
         self.bwrap = shutil.which("bwrap") or ""
         self.pid = 0
         self._lines: dict[str, _Line] = {}
@@ -121,19 +124,21 @@ class Warden:
         words = [sys.executable, "-I", "-S", "-c", _START, _HOUSE, str(theirs.fileno()), str(self.folder)]
         env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         process = await asyncio.create_subprocess_exec(
-            *words, str(mark(self.folder)), str(self.patience_s), pass_fds=[theirs.fileno()], env=env, start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            *words, str(mark(self.folder)), str(self.patience_s), env=env, pass_fds=[theirs.fileno()],
+            start_new_session=True, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         theirs.close()
+        answer = b""
         try:
-            answer = await asyncio.wait_for(_receive(ours), OPEN_S)
-        except TimeoutError:
-            answer = b""
+            with contextlib.suppress(TimeoutError):
+                answer = await asyncio.wait_for(_receive(ours), OPEN_S)
+        finally:
+            if not answer.startswith(READY):
+                ours.close()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
         if not answer.startswith(READY):
-            ours.close()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
             reason = answer[1:].decode(errors="replace") or "it does not answer"
             raise Unavailable(f"the warden did not start: {reason}", "End those processes, then start again.")
         self._control, self._process, self.pid = ours, process, process.pid
@@ -167,7 +172,7 @@ class Warden:
             with open(text, "wb", closefd=False) as file:
                 file.write(json.dumps(told).encode())
             os.lseek(text, 0, os.SEEK_SET)
-            await self._send(RUN + order.id.encode(), [line.theirs.fileno(), text])
+            await self._send(RUN + f"{order.cap_s + self.grace_s} {order.id}".encode(), [line.theirs.fileno(), text])
         finally:
             os.close(text)
             line.theirs.close()
@@ -198,10 +203,12 @@ def mark(folder: Path) -> int:
 
 
 async def _receive(line: socket.socket) -> bytes:
-    try:
-        return await asyncio.get_running_loop().sock_recv(line, FRAME_BYTES)
-    except ConnectionError:
-        return b""
+    """The next packet; nothing when there will be none."""
+    while True:
+        try:
+            return await asyncio.get_running_loop().sock_recv(line, FRAME_BYTES)
+        except ConnectionResetError:
+            continue  # It ended with a word of ours unread. That is told first, and what it had said comes after it.
 
 
 async def _hear(line: socket.socket, said: Said, silent: Silent) -> Ended | None:

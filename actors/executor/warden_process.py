@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 
 from actors.executor import kernel, sandbox, sweep
@@ -27,6 +28,8 @@ class Warden:
     def __init__(self, control: socket.socket, mark: int) -> None:
         self.control, self.mark = control, mark
         self.keepers: dict[int, str] = {}
+        self.overdue_s: dict[int, float] = {}
+        """When a keeper must have ended by itself; one that hangs is ended, and its order is lost."""
         self.leaves, self.lives = os.pipe()
         self.wake = _wake()
 
@@ -36,12 +39,20 @@ class Warden:
         poll.register(self.control.fileno(), select.POLLIN)
         poll.register(self.wake, select.POLLIN)
         while True:
-            for file, _ in poll.poll():
+            next_s = min(self.overdue_s.values(), default=0.0)
+            for file, _ in poll.poll(max(0.0, next_s - time.monotonic()) * 1000 + 1 if next_s else None):
                 if file == self.wake:
                     os.read(self.wake, 4096)
                     self._bury(self._reap())
                 elif not self._obey():
                     return self._leave()
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        now_s = time.monotonic()
+        for pid in [pid for pid, until_s in self.overdue_s.items() if now_s >= until_s]:
+            del self.overdue_s[pid]
+            os.kill(pid, signal.SIGKILL)
 
     def _obey(self) -> bool:
         """Take one order; whether there may be more."""
@@ -50,10 +61,13 @@ class Warden:
         except ConnectionError:
             return False
         if words.startswith(RUN) and len(files) == 2:
-            self._fork(words[1:].decode(), *files)
+            within_s, _, name = words[1:].decode().partition(" ")
+            if pid := self._fork(name, *files):
+                self.overdue_s[pid] = time.monotonic() + float(within_s)
         return bool(words)
 
-    def _fork(self, name: str, line: int, order: int) -> None:
+    def _fork(self, name: str, line: int, order: int) -> int:
+        pid = 0
         try:
             pid = os.fork()
             if pid == 0:
@@ -63,6 +77,7 @@ class Warden:
             self._send(GONE + name.encode())
         os.close(line)
         os.close(order)
+        return pid
 
     def _keep(self, name: str, line: int, order: int) -> None:
         """In the keeper's process; it never comes back."""
@@ -92,7 +107,10 @@ class Warden:
             if pid == 0:
                 return lost
             name = self.keepers.pop(pid, None)
-            if name is not None and status != 0:
+            self.overdue_s.pop(pid, None)
+            if name is not None and status == 0:
+                self._send(GONE + name.encode())
+            elif name is not None:
                 lost.append(name)
 
     def _bury(self, lost: list[str]) -> None:
@@ -178,5 +196,6 @@ def main(control: int, folder: str, mark: int, patience_s: float) -> None:
     sweep.put_mark(mark)
     gc.freeze()
     gc.disable()
-    line.send(READY + b"%d" % killed)
-    Warden(line, mark).work()
+    with suppress(BrokenPipeError):  # The daemon may be gone again.
+        line.send(READY + b"%d" % killed)
+        Warden(line, mark).work()
