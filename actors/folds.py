@@ -6,7 +6,7 @@ from actors.executor import execs, workspace
 from actors.guardian import orders
 from actors.librarian import playbook
 from actors.orchestrator import roster, slots, task
-from actors.treasurer import call
+from actors.treasurer import budget, call, health
 
 FOLDS = {
     "task": Fold(task.Task, task.evolve),
@@ -20,7 +20,7 @@ FOLDS = {
     "exec": Fold(execs.Execs, execs.evolve),
     "workspace": Fold(workspace.Workspace, workspace.evolve),
     "playbook": Fold(playbook.Kept, playbook.evolve),
-    "budget": Fold(object, lambda budget, _: budget, newest_only=True),
-    "provider": Fold(object, lambda provider, _: provider, newest_only=True),
+    "budget": Fold(budget.Budget, budget.evolve),
+    "provider": Fold(health.Health, health.evolve),
     "sandbox": Fold(object, lambda sandbox, _: sandbox, newest_only=True),
 }
