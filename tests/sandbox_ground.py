@@ -151,6 +151,14 @@ class Outside:
         parts = {"writable": [str(self.room / "own"), str(self.room / "single")], **changes}
         return output(self.ground.run(command, level, env=self.env(), kill_s=20.0, **parts))
 
+    def bare(self, text: str, python: bool) -> str:
+        """The same with nothing of ours around it."""
+        command = "$PY -I -S own/attack" if python else text
+        env = {"PATH": "/usr/bin:/bin", **self.env()}
+        words = [sandbox.shell(), "-c", command]
+        done = subprocess.run(words, cwd=self.room, env=env, capture_output=True, stdin=subprocess.DEVNULL)
+        return (done.stdout + done.stderr).decode(errors="replace")
+
     def harm(self, said: str, before: dict[str, object]) -> list[str]:
         """Everything that shows that it got out."""
         found = ["it says so"] if "ESCAPED" in said or self.canary in said else []

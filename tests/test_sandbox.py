@@ -54,7 +54,10 @@ def test_nothing_gets_out(attack: Attack, level: Level, outside: Outside) -> Non
 def test_each_attack_is_seen_where_nothing_holds_it_in(attack: Attack, outside: Outside) -> None:
     before = outside.state()
     said = outside.attack(attack.text, "C", attack.python)
-    assert outside.harm(said, before) != [], said
+    harm = outside.harm(said, before)
+    if not harm and not outside.harm(outside.bare(attack.text, attack.python), before):
+        pytest.skip(f"this machine lets nobody {attack.name}: {said}")
+    assert harm != [], said
 
 
 def test_there_are_enough_attacks() -> None:
