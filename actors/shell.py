@@ -327,11 +327,8 @@ class Shell(pykka.ThreadingActor):
             self._settled.append(settled)
 
     def _try_held(self) -> None:
-        """Again what had to wait, in its order, as long as some of it goes through: one can be what another waits for."""
-        before = 0
-        while self._held and len(self._held) != before and self.decider.ready(self.desk):
+        if self._held and self.decider.ready(self.desk):
             held, self._held = self._held, []
-            before = len(held)
             for message, settled, seq in held:
                 self._decide(message._replace(now_s=self._now, fresh=False), settled, seq)
 

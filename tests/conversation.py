@@ -169,10 +169,8 @@ class Actor:
         self._post()
 
     def _try_held(self) -> None:
-        before = 0
-        while self.held and len(self.held) != before and self.decider.ready(self.desk):
+        if self.held and self.decider.ready(self.desk):
             held, self.held = self.held, []
-            before = len(held)
             for message, seq, timer in held:
                 self._decide(message._replace(now_s=self.world.now, fresh=False), seq, timer)
 

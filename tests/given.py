@@ -8,7 +8,7 @@ from actors.desk import Desk
 from actors.folds import FOLDS
 from bus.envelope import Commit, Record, encode, link
 from bus.errors import WitanError
-from bus.log import Loaded
+from bus.log import Loaded, fits
 from bus.messages.kinds import read_commit
 
 NOW = 1_000_000.0
@@ -78,3 +78,49 @@ class Story:
 
     def last(self, subject: str) -> Record | None:
         return next(iter(self.read(subject)[::-1]), None)
+
+
+class Play(Story):
+    """Several messages on one desk: what is decided on one is on the log when the next one comes."""
+
+    def __init__(self, decider: Callable[[], Decider]) -> None:
+        super().__init__(decider)
+        self.now_s = NOW
+        self.begin()
+
+    def begin(self) -> "Play":
+        """A new life: nothing but the log."""
+        self.decider = self._decider()
+        self.desk = Desk(self.decider.name, FOLDS, self)
+        self.head = len(self._records)
+        message = Message("begin", None, now_s=self.now_s)
+        return self._keep(self.desk.decide(lambda desk, told: self.decider.recover(desk, told), message, 0))
+
+    def hears(self, body: Any, subject: str = "", *, again: bool = False) -> "Play":
+        """Somebody says it; what belongs to an entity is on the log then. `again`: it was there before this life."""
+        if subject and not again:
+            self.given(subject, body)
+            if subject in self.decider.watches:
+                self.desk.observe(self._records[-1])
+        self.heard = Message(f"heard-{len(self._records)}", body, subject, "", self.now_s, bool(subject) and not again)
+        return self._keep(self.desk.decide(self.decider.decide, self.heard, 0))
+
+    def _keep(self, outcome: Outcome) -> "Play":
+        self.outcome = outcome
+        for draft in outcome.drafts:
+            record = Record(draft.subject, len(self._records) + 1, draft.body)
+            self._heads[draft.subject] = (read_commit(record).v, link(draft.subject, draft.body))
+            self._records.append(record)
+        return self
+
+    def last(self, subject: str) -> Record | None:
+        return next((record for record in reversed(self._records) if fits(subject, record.subject)), None)
+
+    def events(self, *kinds: type) -> list[Any]:
+        """What was decided on the last message, of these kinds or of all."""
+        return [event for _, event in self.told() if not kinds or isinstance(event, kinds)]
+
+    def done(self) -> list[Any]:
+        """The effects that the last message led to."""
+        assert self.outcome is not None
+        return [effect.what for effect in self.outcome.effects]

@@ -1,8 +1,11 @@
 """What an agent does with its work, as sentences about events."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+import actors
 from actors.agent.decide import GUARDIAN, Agents
 from actors.agent.mind import Script, ScriptedReply, read_script
 from actors.decider import Answer, Hold
@@ -12,9 +15,9 @@ from bus.messages.agent import WorkAssigned, WorkRevoked
 from bus.messages.guardian import FreezeOrdered
 from bus.messages.run import RunFailed, RunFinished, RunStarted, RunStopped
 from bus.messages.timers import StepDue
-from cli.app import FILES
 from tests.given import NOW, Story
 
+FILES = Path(actors.__file__).parent
 QUEUE, RUN = "evt.agent.coder-01", "evt.run.coder-01.t1-1"
 STARTED = RunStarted(task="t1", phase="code", role="coder", mind="script:s")
 

@@ -18,7 +18,7 @@ from bus.envelope import Record, open_envelope
 from bus.messages import exec as done
 from bus.messages.agent import Alive, RegisterAgent, WorkAssigned, WorkRevoked
 from bus.messages.call import ModelFailed, ModelReplied
-from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
+from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch, ThawOrdered
 from bus.messages.run import RunFailed, RunFinished, RunStarted, RunStopped
 from bus.messages.timers import StepDue
 
@@ -43,6 +43,8 @@ class Agents:
         self.aside: dict[str, set[str]] = {}
         """By run: commands that have gone to the background, also in its present turn."""
         self.registered: set[str] = set()
+        self.answers: list[dict[str, Any]] = []
+        """What the orchestrator said to registrations while everything stood still."""
         self.taken_up: set[str] = set()
         self.over: set[str] = set()
         """Runs that were taken away, or ended before the registration was answered: an older word may still come."""
@@ -95,7 +97,10 @@ class Agents:
             case FreezeOrdered():
                 desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=body.order, actor=self.name))
             case Answer(command="register_agent"):
-                self._registered(desk, body.fields)
+                self.answers.append(body.fields)
+                self._take_answers(desk)
+            case ThawOrdered():
+                self._take_answers(desk)  # before what waits for them, which is tried again behind this
             case _:
                 pass
 
@@ -121,6 +126,12 @@ class Agents:
             if any(record and record.seq > after for record in heard):
                 places.append(after)
         return min(places)
+
+    def _take_answers(self, desk: Desk) -> None:
+        if not desk.state(GUARDIAN).frozen:
+            answers, self.answers = self.answers, []
+            for answer in answers:
+                self._registered(desk, answer)
 
     def _registered(self, desk: Desk, answer: dict[str, Any]) -> None:
         """The orchestrator's answer to a registration: take every open run up again."""

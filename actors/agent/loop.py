@@ -161,7 +161,8 @@ class Loop:
             self._refuse_unless_allowed(call.tool)
             self._decide(id, call, tools.read_input(call.tool, call.input))
         except Invalid as refused:
-            reason = f"{refused} {refused.what_next}".strip()[:REASON_CHARS]
+            advice = "" if refused.what_next == Invalid.hint else f" {refused.what_next}"
+            reason = f"{refused}{advice}"[:REASON_CHARS]
             self._append(said.StepRefused(call=id, tool=call.tool[:NAME_CHARS], input=call.input, reason=reason))
 
     def _refuse_unless_allowed(self, tool: str) -> None:

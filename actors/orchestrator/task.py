@@ -155,6 +155,7 @@ def _submitted(event: said.TaskSubmitted) -> dict[str, Any]:
         "priority": event.priority,
         "context": event.context,
         "repo": event.repo,
+        "base": event.base,
         "checklist": tuple(event.checklist),
     }
 
