@@ -23,11 +23,11 @@ def left_in_mind(world: World) -> list[str]:
     """What an actor still keeps when nothing is going on any more."""
     executor, treasurer = (world.actors[name].decider for name in ("executor", "treasurer"))
     kept: dict[str, Any] = {name: getattr(executor, name) for name in ("known", "lines", "first", "aside", "closing")}
-    kept |= {"ordered": executor.ordered, "asked": treasurer.busy, "runs": treasurer.known}  # type: ignore[attr-defined]
+    kept |= {"ordered": executor.ordered, "asked": treasurer.busy, "runs": treasurer.known}
     for name, actor in world.actors.items():
         kept |= {f"{name} held": actor.held, f"{name} unfinished": actor.unfinished}
         if name.startswith("agents"):
-            kept |= {f"{name} active": actor.decider.active, f"{name} aside": actor.decider.aside}  # type: ignore[attr-defined]
+            kept |= {f"{name} active": actor.decider.active, f"{name} aside": actor.decider.aside}
     return [f"{name}: {what}" for name, what in kept.items() if what]
 
 
@@ -163,5 +163,5 @@ def test_a_wrong_tree_is_found() -> None:
 def test_what_is_kept_in_mind_is_found() -> None:
     world = World(3, crashes=0, trouble=0).run()
     assert left_in_mind(world) == []
-    world.actors["executor"].decider.closing.add("t1-1")  # type: ignore[attr-defined]
+    world.actors["executor"].decider.closing.add("t1-1")
     assert left_in_mind(world)
