@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from actors.executor.reports import FAILURES_MAX, PYTEST, command_for, polite_env, read_report
+from actors.executor.reports import FAILURES_MAX, PYTEST, UNCONFIGURED, command_for, polite_env, read_report
 from bus.messages.base import TestResults as Results
 
 
 @pytest.mark.parametrize(
     ("paths", "command"),
     [
-        (["app.py", "test_app.py"], PYTEST),
-        (["src/app.py", "tests/app_test.py", "Cargo.toml"], PYTEST),
+        (["app.py", "test_app.py"], PYTEST + UNCONFIGURED),
+        (["pytest.ini", "test_app.py"], PYTEST),
+        (["src/app.py", "tests/app_test.py", "Cargo.toml"], PYTEST + UNCONFIGURED),
         (["pyproject.toml", "src/app.py"], PYTEST),
         (["package.json", "index.js"], "CI=1 npm test"),
         (["package.json", "node_modules/x/test_x.py"], "CI=1 npm test"),

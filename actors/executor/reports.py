@@ -17,6 +17,9 @@ TAIL_MAX_BYTES = 256 * 1024
 FAILURES_MAX, NAME_MAX = 50, 200
 
 PYTEST = f'python3 -m pytest -q -p no:cacheprovider --junitxml="${REPORT}"'
+UNCONFIGURED = " -c /dev/null --rootdir=."
+"""A project without settings of its own must not find those of a folder above, which the sandbox does not show."""
+CONFIGS = {"pytest.ini", ".pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg"}
 JEST = "CI=1 npm test -- --ci --forceExit --detectOpenHandles"
 _POLITE = """
 CI=1 TERM=dumb NO_COLOR=1 PAGER=cat EDITOR=true VISUAL=true LC_ALL=C.UTF-8
@@ -48,7 +51,7 @@ def command_for(paths: Iterable[str]) -> str:
     files = [PurePosixPath(path) for path in listed if not path.endswith("/")]
     names = {path.name for path in files if not {"node_modules", ".venv", "venv"} & set(path.parts)}
     if any(re.fullmatch(r"test_.*\.py|.*_test\.py|conftest\.py|pytest\.ini", name) for name in names):
-        return PYTEST
+        return PYTEST if CONFIGS & listed else PYTEST + UNCONFIGURED
     if "package.json" in listed:
         return JEST if any(name.startswith("jest.config.") for name in names) else "CI=1 npm test"
     if "Cargo.toml" in listed:
