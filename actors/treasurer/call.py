@@ -1,20 +1,49 @@
 """The calls of one run: what their events make of them."""
 
+from typing import NamedTuple, assert_never
+
 from bus.messages import call as said
 
 
-class Calls:
-    """Which turns have their reply."""
+class Begun(NamedTuple):
+    """A completion that is being bought, as far as the log knows."""
 
-    __slots__ = ("answered",)
+    turn: int
+    again: int
+    reservation: str
+
+
+class Calls:
+    """Which turns have their reply, and what the last one cost."""
+
+    __slots__ = ("answered", "begun", "micro", "parked", "replies")
 
     def __init__(self) -> None:
         self.answered: tuple[int, int] = (0, -1)
         """The last turn that was answered, and which try of it: they only grow."""
+        self.begun: Begun | None = None
+        self.parked: tuple[int, int] = (0, -1)
+        self.micro = 0
+        self.replies = 0
+
+    def has_begun(self, turn: int, again: int) -> bool:
+        """Whether this very try was begun, and nobody knows yet how it ended."""
+        return self.begun is not None and (self.begun.turn, self.begun.again) == (turn, again)
 
 
 def evolve(calls: Calls, event: said.CallEvent) -> Calls:
     """What the calls are after the event."""
-    if isinstance(event, said.ModelReplied | said.ModelFailed):
-        calls.answered = (event.turn, event.again)
+    match event:
+        case said.CallStarted():
+            calls.begun = Begun(event.turn, event.again, event.reservation)
+        case said.CallParked():
+            calls.parked = (event.turn, event.again)
+        case said.ModelReplied() | said.ModelFailed():
+            calls.answered, calls.begun = (event.turn, event.again), None
+            calls.micro = event.micro
+            calls.replies += isinstance(event, said.ModelReplied)
+        case said.TranscriptCondensed():
+            pass
+        case _:
+            assert_never(event)
     return calls
