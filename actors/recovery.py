@@ -111,7 +111,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "out_of_memory",
         r"\bMemoryError\b|out of memory|cannot allocate memory|\bENOMEM\b|heap limit|\bOOM.?Kill|std::bad_alloc|"
-        r"memory allocation of \d{1,20} bytes failed|^Killed\b|killed signal terminated|signal: killed",
+        r"memory allocation of \d{1,20} bytes failed|^Killed\b|killed signal terminated|signal: killed|"
+        r"requires more system memory",
     ),
     (
         "loop",
