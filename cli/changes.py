@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from actors.executor.git import ask, find, git
+from actors.executor.git.running import ask, find, git
 from bus.errors import Missing
 from cli.reading import Views
 

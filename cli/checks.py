@@ -16,7 +16,7 @@ from cli.exits import Absent
 from cli.reach import answer_to, connected, daemon_of
 
 if TYPE_CHECKING:
-    from actors.executor.attest import Attestation
+    from actors.executor.sandbox.attest import Attestation
     from bus.connection import Connection
 
 PACKAGES = ("click", "duckdb", "msgspec", "nats-py", "pyarrow", "pykka", "rich")
@@ -72,7 +72,7 @@ def _server(settings: Settings) -> Iterator[Finding]:
 
 
 def _unfinished(folder: Path) -> list[str]:
-    from actors.executor.opening import unfinished
+    from actors.executor.git.opening import unfinished
 
     return unfinished(folder / "work")
 
@@ -107,8 +107,8 @@ def _sandbox(_: Settings) -> Iterator[Finding]:
 async def _attested() -> "Attestation":
     import tempfile
 
-    from actors.executor.attest import attest
-    from actors.executor.warden import Warden
+    from actors.executor.sandbox.attest import attest
+    from actors.executor.sandbox.warden import Warden
 
     with tempfile.TemporaryDirectory(prefix="witan-doctor-") as folder:
         warden = Warden(Path(folder))

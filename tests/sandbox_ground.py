@@ -14,10 +14,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.executor import landlock, sandbox
-from actors.executor.orders import Ended, Level, Order
-from actors.executor.sweep import MARK, marked, tasks
-from actors.executor.warden import Warden, mark
+from actors.executor.sandbox import confine, landlock
+from actors.executor.sandbox.orders import Ended, Level, Order
+from actors.executor.sandbox.sweep import MARK, marked, tasks
+from actors.executor.sandbox.warden import Warden, mark
 
 T = TypeVar("T")
 PYTHON = str(Path(sys.executable).resolve())
@@ -92,8 +92,8 @@ def ground_in(folder: Path) -> Iterator[Ground]:
 
 def levels(ground: Ground) -> dict[Level, bool]:
     """Which levels there are on this machine."""
-    a = bool(ground.warden.bwrap) and sandbox.supported() and ground.run("true", "A").exit == 0
-    return {"A": a, "B": sandbox.supported() and landlock.version() >= landlock.NEEDED, "C": True}
+    a = bool(ground.warden.bwrap) and confine.supported() and ground.run("true", "A").exit == 0
+    return {"A": a, "B": confine.supported() and landlock.version() >= landlock.NEEDED, "C": True}
 
 
 class Outside:
@@ -155,7 +155,7 @@ class Outside:
         """The same with nothing of ours around it."""
         command = "$PY -I -S own/attack" if python else text
         env = {"PATH": "/usr/bin:/bin", **self.env()}
-        words = [sandbox.shell(), "-c", command]
+        words = [confine.shell(), "-c", command]
         done = subprocess.run(words, cwd=self.room, env=env, capture_output=True, stdin=subprocess.DEVNULL)
         return (done.stdout + done.stderr).decode(errors="replace")
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.executor import deploying
 from actors.executor.deploying import Deployed, Environment, deploy, read_environments
-from actors.executor.workspaces import Opened, open_workspace, save
+from actors.executor.git.workspaces import Opened, open_workspace, save
 from bus.errors import Invalid, Refused
 from tests.repositories import ENV, killed_before_effect
 

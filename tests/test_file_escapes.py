@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from actors import tools
-from actors.executor import beneath
-from actors.executor.files import Room, listing, perform
+from actors.executor.files import beneath
+from actors.executor.files.tools import Room, listing, perform
 from actors.territory import Territory
 
 SECRET = "the-canary-that-nobody-may-see"

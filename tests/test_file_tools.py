@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from actors import tools
-from actors.executor import beneath, looking
-from actors.executor.files import Outcome, Room, content_of, listing, perform
+from actors.executor.files import beneath, looking
+from actors.executor.files.tools import Outcome, Room, content_of, listing, perform
 from actors.territory import Territory
 from bus.errors import Missing, Refused
 
@@ -22,7 +22,7 @@ HOUSE = Path(__file__).parent.parent
 KILLED_BEFORE_THE_RENAME = """
 import os, pathlib, sys
 from actors import tools
-from actors.executor.files import Room, perform
+from actors.executor.files.tools import Room, perform
 from actors.territory import Territory
 os.rename = lambda *_, **__: os.kill(os.getpid(), 9)
 with Room(pathlib.Path(sys.argv[1]), Territory(("**",))) as room:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.executor.workspaces import Opened, merge, open_workspace, save, unfinished
+from actors.executor.git.workspaces import Opened, merge, open_workspace, save, unfinished
 from bus.errors import Refused
 from tests.repositories import commit, killed_before_effect, person, repository
 

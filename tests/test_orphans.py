@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.executor.orders import Ended, Level
-from actors.executor.sweep import MARK, put_mark
-from actors.executor.warden import mark
+from actors.executor.sandbox.orders import Ended, Level
+from actors.executor.sandbox.sweep import MARK, put_mark
+from actors.executor.sandbox.warden import mark
 from tests.sandbox_ground import PYTHON, Ground, ground_in, ignore, levels, survivors
 
 DOUBLE_FORK = """
@@ -111,7 +111,9 @@ def test_a_survivor_would_be_seen(by: str, ground: Ground) -> None:
     of = mark(ground.warden.folder)
     env = {MARK: f"{of:x}:planted"} if by == "environment" else {}
     start = f"import os, sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
-    start += f"from actors.executor.sweep import put_mark; {f'put_mark({of})' if by == 'limit' else 'put_mark'}\n"
+    start += (
+        f"from actors.executor.sandbox.sweep import put_mark; {f'put_mark({of})' if by == 'limit' else 'put_mark'}\n"
+    )
     start += "print(flush=True); os.execv('/bin/sleep', ['sleep', '1000'])"
     with subprocess.Popen([sys.executable, "-I", "-c", start], env=env, stdout=subprocess.PIPE) as planted:
         assert planted.stdout and planted.stdout.readline()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.executor import attest, sandbox, seccomp
-from actors.executor.attest import Attestation
-from actors.executor.orders import Level
+from actors.executor.sandbox import attest, confine, seccomp
+from actors.executor.sandbox.attest import Attestation
+from actors.executor.sandbox.orders import Level
 from tests.escapes import ATTACKS, Attack
 from tests.sandbox_ground import PYTHON, Ground, Outside, ground_in, levels, output
 
@@ -91,7 +91,7 @@ def test_where_nothing_holds_it_is_said_which_checks_failed(ground: Ground, monk
 
 
 def test_a_machine_that_is_not_known_has_no_level(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "supported", lambda: False)
+    monkeypatch.setattr(confine, "supported", lambda: False)
     monkeypatch.setattr(ground.warden, "bwrap", "")
     attested = ground.do(attest.attest(ground.warden, ground.folder))
     assert isinstance(attested, Attestation) and attested.level == "C" and len(attested.failed) == 2

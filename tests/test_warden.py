@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from actors.executor.orders import Ended, Level, Order
-from actors.executor.output import Kept
-from actors.executor.sweep import tasks
-from actors.executor.warden import Warden, mark
+from actors.executor.sandbox.orders import Ended, Level, Order
+from actors.executor.sandbox.output import Kept
+from actors.executor.sandbox.sweep import tasks
+from actors.executor.sandbox.warden import Warden, mark
 from bus.errors import Refused, Unavailable
 from tests.sandbox_ground import Ground, ground_in, ignore, levels, output, survivors
 
@@ -188,8 +188,8 @@ def test_a_keeper_that_hangs_is_ended_by_the_warden(tmp_path: Path, ground: Grou
 DAEMON = """
 import asyncio, json, sys
 from pathlib import Path
-from actors.executor.orders import Order
-from actors.executor.warden import Warden
+from actors.executor.sandbox.orders import Order
+from actors.executor.sandbox.warden import Warden
 
 async def main():
     warden = Warden(Path(sys.argv[1]))
@@ -311,7 +311,9 @@ def test_an_order_runs_once_at_a_time(ground: Ground) -> None:
 
 
 def test_the_warden_needs_nothing_but_the_standard_library() -> None:
-    words = "import sys; sys.path.append(sys.argv[1]); import actors.executor.warden_process; print(*sys.modules)"
+    words = (
+        "import sys; sys.path.append(sys.argv[1]); import actors.executor.sandbox.warden_process; print(*sys.modules)"
+    )
     start = [sys.executable, "-I", "-S", "-c", words, str(ROOT)]
     found = {name.split(".")[0] for name in subprocess.check_output(start, text=True).split()}
     assert found - sys.stdlib_module_names <= {"actors", "__main__"} and "asyncio" not in found

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.executor import workspaces
-from actors.executor.git import GitPlace, ask
-from actors.executor.workspaces import Opened, diff, log, open_workspace, remove, save, status, tree_of, unfinished
+from actors.executor.git import workspaces
+from actors.executor.git.running import GitPlace, ask
+from actors.executor.git.workspaces import Opened, diff, log, open_workspace, remove, save, status, tree_of, unfinished
 from bus.errors import Refused
 from tests.repositories import ENV, commit, killed_before_effect, person, repository
 

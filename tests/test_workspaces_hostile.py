@@ -11,10 +11,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.executor.ignoring import read_patterns
-from actors.executor.removing import remove_folder
-from actors.executor.walking import Walk
-from actors.executor.workspaces import Opened, changes, diff, log, merge, open_workspace, remove, save, status, tree_of
+from actors.executor.git.ignoring import read_patterns
+from actors.executor.git.removing import remove_folder
+from actors.executor.git.walking import Walk
+from actors.executor.git.workspaces import (
+    Opened,
+    changes,
+    diff,
+    log,
+    merge,
+    open_workspace,
+    remove,
+    save,
+    status,
+    tree_of,
+)
 from bus.errors import Refused
 from tests.repositories import ENV, person, repository
 

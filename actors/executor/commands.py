@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from actors.executor import reports
-from actors.executor.attest import attest
+from actors.executor.files.looking import listing
 from actors.executor.jobs import Job
-from actors.executor.looking import listing
-from actors.executor.orders import Ended, Order
-from actors.executor.warden import Warden
+from actors.executor.sandbox.attest import attest
+from actors.executor.sandbox.orders import Ended, Order
+from actors.executor.sandbox.warden import Warden
 from actors.territory import Territory, kernel_parts
 from bus.errors import Refused
 from bus.messages.base import TestResults

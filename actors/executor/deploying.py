@@ -13,9 +13,9 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from actors.executor.opened import Opened, place_of, write_whole
-from actors.executor.removing import remove_folder
-from actors.executor.trees import lay_out
+from actors.executor.git.opened import Opened, place_of, write_whole
+from actors.executor.git.removing import remove_folder
+from actors.executor.git.trees import lay_out
 from bus.errors import Invalid, Refused
 from bus.subjects import Token
 

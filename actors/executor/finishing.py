@@ -6,12 +6,13 @@ from typing import NamedTuple
 import msgspec
 
 from actors import tools
-from actors.executor import merging, opening, reports, workspaces
-from actors.executor.files import content_of
+from actors.executor import reports
+from actors.executor.files.looking import listing
+from actors.executor.files.room import Room
+from actors.executor.files.tools import content_of
+from actors.executor.git import merging, opening, workspaces
+from actors.executor.git.opened import Opened
 from actors.executor.jobs import Job, Order
-from actors.executor.looking import listing
-from actors.executor.opened import Opened
-from actors.executor.room import Room
 from actors.territory import Territory
 from bus.blobs import sha256
 from bus.errors import Invalid

@@ -12,13 +12,14 @@ import structlog
 
 from actors import tools
 from actors.decider import Done, Effect, Progress
-from actors.executor import deploying, finishing, opening, workspaces
+from actors.executor import deploying, finishing
 from actors.executor.commands import Commands
-from actors.executor.files import perform
+from actors.executor.files.room import Room
+from actors.executor.files.tools import perform
+from actors.executor.git import opening, workspaces
+from actors.executor.git.opened import Opened
 from actors.executor.jobs import Backgrounded, Job, Order, Result, Silent, Stop, excerpt
-from actors.executor.opened import Opened
-from actors.executor.orders import Ended
-from actors.executor.room import Room
+from actors.executor.sandbox.orders import Ended
 from actors.executor.telling import ended, exec_ended, failed, ms_since
 from actors.territory import Territory
 from bus.errors import WitanError

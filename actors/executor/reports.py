@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from xml.parsers import expat
 
-from actors.executor.walking import open_regular
+from actors.executor.git.walking import open_regular
 from bus.messages.base import TestResults
 
 REPORT = "WITAN_REPORT"

@@ -3,7 +3,7 @@
 import time
 
 from actors.executor.jobs import Job, Result, excerpt
-from actors.executor.orders import Ended
+from actors.executor.sandbox.orders import Ended
 from bus.messages import exec as said
 from bus.messages.base import TestResults
 

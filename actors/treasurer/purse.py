@@ -1,9 +1,8 @@
 """The purse: funds are reserved before a call and settled after it. It appends to the budget and to nothing else."""
 
-from datetime import UTC, datetime, timedelta
-
 from actors.desk import Desk
 from actors.treasurer.budget import SUBJECT, Budget, Caps, Short
+from bus.days import next_day_s, next_month_s
 from bus.errors import Refused
 from bus.messages import budget as said
 
@@ -15,16 +14,9 @@ def micro_of(usd: float) -> int:
     return int(usd * MICRO)
 
 
-def day_of(now_s: float) -> str:
-    return datetime.fromtimestamp(now_s, UTC).date().isoformat()
-
-
 def ends_at_s(short: Short, now_s: float) -> float:
-    """When the window of a cap is over; a task's has no end but a top-up, so it is looked at again in a day."""
-    today = datetime.fromtimestamp(now_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if short.scope == "month":
-        return (today.replace(day=1) + timedelta(days=32)).replace(day=1).timestamp()
-    return (today + timedelta(days=1)).timestamp()
+    """When the window of a cap is over; a task's has no end but a top-up, so it is looked at again the next day."""
+    return next_month_s(now_s) if short.scope == "month" else next_day_s(now_s)
 
 
 def reserve(desk: Desk, wish: said.FundsReserved) -> Short | None:

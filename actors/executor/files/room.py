@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from actors.executor.beneath import FOLDER, open_beneath, plain_path
+from actors.executor.files.beneath import FOLDER, open_beneath, plain_path
 from actors.territory import Territory
 from bus.errors import Invalid, Missing, Refused
 

@@ -9,8 +9,8 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
-from actors.executor import bubblewrap, kernel, landlock, seccomp
-from actors.executor.orders import Order
+from actors.executor.sandbox import bubblewrap, kernel, landlock, seccomp
+from actors.executor.sandbox.orders import Order
 
 SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store"
 SETTINGS = """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.executor.git import Found, GitPlace, find
+from actors.executor.git.running import Found, GitPlace, find
 from bus.errors import Refused
 
 PREFIX = "witan/"

@@ -3,9 +3,9 @@
 import errno
 
 from actors import tools
-from actors.executor.editing import edit
-from actors.executor.looking import list_folder, listing, search
-from actors.executor.room import WRITE_MAX_BYTES, Outcome, Room
+from actors.executor.files.editing import edit
+from actors.executor.files.looking import list_folder, listing, search
+from actors.executor.files.room import WRITE_MAX_BYTES, Outcome, Room
 from bus.errors import Invalid, Missing, Refused, WitanError
 
 __all__ = ["Outcome", "Room", "content_of", "listing", "perform"]

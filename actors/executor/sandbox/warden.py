@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
-from actors.executor.orders import Ended, Level, Order
+from actors.executor.sandbox.orders import Ended, Level, Order
 from bus.errors import Invalid, Refused, Unavailable
 
 RUN, READY, GONE, FAILED = b"+", b"r", b"g", b"f"
@@ -19,9 +19,9 @@ SAID, SILENT, HEAD, TAIL, ENDED = b"o", b"s", b"h", b"t", b"e"
 FRAME_BYTES = 64 * 1024
 OPEN_S, CLOSE_S = 30.0, 10.0
 
-_HOUSE = str(Path(__file__).parents[2])
+_HOUSE = str(Path(__file__).parents[3])
 _START = (
-    "import sys; sys.path.append(sys.argv[1]); from actors.executor.warden_process import main; "
+    "import sys; sys.path.append(sys.argv[1]); from actors.executor.sandbox.warden_process import main; "
     "main(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5]))"
 )
 _LOST = "Every process that it started is gone. Look at what it changed before it is run again."

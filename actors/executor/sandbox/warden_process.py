@@ -14,9 +14,9 @@ import sys
 import time
 from contextlib import suppress
 
-from actors.executor import kernel, sandbox, sweep
-from actors.executor.keeper import LOST, Keeper
-from actors.executor.orders import Order
+from actors.executor.sandbox import confine, kernel, sweep
+from actors.executor.sandbox.keeper import LOST, Keeper
+from actors.executor.sandbox.orders import Order
 
 RUN, READY, GONE, FAILED = b"+", b"r", b"g", b"f"
 KILL_S = 10.0
@@ -89,7 +89,7 @@ class Warden:
                 told = json.loads(file.read())
             asked = Order(**told["order"])
             asked.env[sweep.MARK] = f"{self.mark:x}:{name}"
-            around = sandbox.walls(asked, told["level"], told["bwrap"])
+            around = confine.walls(asked, told["level"], told["bwrap"])
             status = Keeper(asked, around, socket.socket(fileno=line), self.leaves).run(_wake())
         except Exception:
             sys.excepthook(*sys.exc_info())

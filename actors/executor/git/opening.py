@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from actors.executor.git import Found, GitPlace, ask, find, git, initialise
-from actors.executor.opened import HEADS, PREFIX, Note, Opened, alone, read_note, write_whole
-from actors.executor.removing import remove_folder
-from actors.executor.trees import committed, exists, lay_out
+from actors.executor.git.opened import HEADS, PREFIX, Note, Opened, alone, read_note, write_whole
+from actors.executor.git.removing import remove_folder
+from actors.executor.git.running import Found, GitPlace, ask, find, git, initialise
+from actors.executor.git.trees import committed, exists, lay_out
 from bus.errors import Refused
 from bus.subjects import token
 

@@ -4,7 +4,7 @@ import difflib
 import heapq
 
 from actors import tools
-from actors.executor.room import READ_MAX_BYTES, Outcome, Room
+from actors.executor.files.room import READ_MAX_BYTES, Outcome, Room
 from bus.errors import Invalid
 
 PLACES_MAX = 10

@@ -10,8 +10,8 @@ import os
 import struct
 from contextlib import suppress
 
-from actors.executor import seccomp
-from actors.executor.kernel import MACHINE, set_times
+from actors.executor.sandbox import seccomp
+from actors.executor.sandbox.kernel import MACHINE, set_times
 
 _RECEIVE, _SEND, _STILL_THERE = 0xC0502100, 0xC0182101, 0x40082102
 _HERE, _NO_FOLLOW, _EMPTY = -100, 0x100, 0x1000

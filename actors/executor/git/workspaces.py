@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from actors.executor.git import GitPlace, ask, git
-from actors.executor.merging import merge as merge
-from actors.executor.opened import HEADS, place_of
-from actors.executor.opened import Opened as Opened
-from actors.executor.opening import open_workspace as open_workspace
-from actors.executor.opening import own_index, show_in_worktree
-from actors.executor.opening import remove as remove
-from actors.executor.opening import unfinished as unfinished
-from actors.executor.trees import Snapshot, committed, exists, listed, readable, snapshot
+from actors.executor.git.merging import merge as merge
+from actors.executor.git.opened import HEADS, place_of
+from actors.executor.git.opened import Opened as Opened
+from actors.executor.git.opening import open_workspace as open_workspace
+from actors.executor.git.opening import own_index, show_in_worktree
+from actors.executor.git.opening import remove as remove
+from actors.executor.git.opening import unfinished as unfinished
+from actors.executor.git.running import GitPlace, ask, git
+from actors.executor.git.trees import Snapshot, committed, exists, listed, readable, snapshot
 from bus.errors import Refused
 
 TEXT_MAX_BYTES = 4 * 1024 * 1024

@@ -6,7 +6,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
-from actors.executor.kernel import syscall
+from actors.executor.sandbox.kernel import syscall
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 NEEDED = 6

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.executor.git import Found, GitPlace, ask, find, git
-from actors.executor.opened import HEADS, Opened, alone, write_whole
-from actors.executor.opening import own_index
-from actors.executor.trees import exists, listed, readable
-from actors.executor.walking import Entry
+from actors.executor.git.opened import HEADS, Opened, alone, write_whole
+from actors.executor.git.opening import own_index
+from actors.executor.git.running import Found, GitPlace, ask, find, git
+from actors.executor.git.trees import exists, listed, readable
+from actors.executor.git.walking import Entry
 from bus.errors import Refused
 
 UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "BISECT_LOG")

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors import tools
-from actors.executor.beneath import open_beneath
-from actors.executor.room import Outcome, Room, demand_regular
+from actors.executor.files.beneath import open_beneath
+from actors.executor.files.room import Outcome, Room, demand_regular
 from actors.territory import Territory, is_git
 from bus.errors import Missing, WitanError
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.executor.git import Answer, GitPlace, ask, git
-from actors.executor.walking import FILE, LINK, PROGRAM, REPOSITORY, Entry, Seen, Walk
+from actors.executor.git.running import Answer, GitPlace, ask, git
+from actors.executor.git.walking import FILE, LINK, PROGRAM, REPOSITORY, Entry, Seen, Walk
 from bus.errors import Refused
 
 EXCLUDE_MAX_BYTES = 1024 * 1024

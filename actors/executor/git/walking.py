@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from actors.executor.ignoring import Level, ignored, read_patterns
+from actors.executor.git.ignoring import Level, ignored, read_patterns
 from bus.errors import Refused
 
 DEPTH_MAX = 100

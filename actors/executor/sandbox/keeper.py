@@ -8,10 +8,10 @@ import socket
 import time
 from contextlib import suppress
 
-from actors.executor import kernel, sandbox, sweep
-from actors.executor.attributes import Asked
-from actors.executor.orders import Order
-from actors.executor.output import Kept
+from actors.executor.sandbox import confine, kernel, sweep
+from actors.executor.sandbox.attributes import Asked
+from actors.executor.sandbox.orders import Order
+from actors.executor.sandbox.output import Kept
 
 PIECE_BYTES = 32 * 1024
 """Small enough that some of them fit between a keeper and a daemon that is busy."""
@@ -24,9 +24,9 @@ LOST_SANDBOX = "lost sandbox"
 class Keeper:
     """One order from its start to its end."""
 
-    def __init__(self, order: Order, walls: sandbox.Walls, line: socket.socket, warden: int) -> None:
+    def __init__(self, order: Order, walls: confine.Walls, line: socket.socket, warden: int) -> None:
         self.order, self.walls, self.line, self.warden = order, walls, line, warden
-        self.rooms = sandbox.rooms(walls)
+        self.rooms = confine.rooms(walls)
         self.kept, self.sent = Kept(order.output_max_bytes), 0
         self.main, self.why = 0, ""
         self.exit: int | None = None
@@ -185,7 +185,7 @@ class Keeper:
     def _tell(self, swept: int) -> int:
         """The terminal frames. Everything is dead by now, so they may wait for a daemon that is busy."""
         if self.walls.level == "A" and self.why in ("exit", LOST_SANDBOX):
-            self.why = "exit" if sandbox.began(self.told + self._said_by_bubblewrap()) else LOST_SANDBOX
+            self.why = "exit" if confine.began(self.told + self._said_by_bubblewrap()) else LOST_SANDBOX
             if self.exit is not None and 128 < self.exit < 128 + signal.NSIG:
                 self.exit = 128 - self.exit
         end = {
@@ -221,8 +221,8 @@ def _begin(keeper: Keeper, parent: int, ending: int, tells: socket.socket, statu
             signal.signal(each, signal.SIG_DFL)
         command = keeper.order.command
         # A first word that looks like an option would be one.
-        argv = [sandbox.shell(), "-c", f" {command}" if command[:1] in ("-", "+") else command]
-        sandbox.enter(keeper.walls, argv, keeper.order.env, tells, status)
+        argv = [confine.shell(), "-c", f" {command}" if command[:1] in ("-", "+") else command]
+        confine.enter(keeper.walls, argv, keeper.order.env, tells, status)
     except BaseException as fault:
         os.write(2, f"witan: the sandbox was not entered: {fault}\n".encode(errors="replace"))
         with suppress(OSError):

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from actors.executor import sandbox, sweep
-from actors.executor.orders import Level, Order
-from actors.executor.warden import Warden
+from actors.executor.sandbox import confine, sweep
+from actors.executor.sandbox.orders import Level, Order
+from actors.executor.sandbox.warden import Warden
 from bus.errors import WitanError
 
 LEVELS: tuple[Level, ...] = ("A", "B")
@@ -52,7 +52,7 @@ async def attest(warden: Warden, folder: Path) -> Attestation:
 async def _probe(warden: Warden, folder: Path, level: Level) -> dict[str, bool]:
     if level == "A" and not warden.bwrap:
         return {"bubblewrap is installed": False}
-    if not sandbox.supported():
+    if not confine.supported():
         return {"the system is known": False}
     place = Path(tempfile.mkdtemp(prefix="probe-", dir=folder)).resolve()
     try:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from actors.executor import kernel
+from actors.executor.sandbox import kernel
 
 LINKS = 40
 _ALONE = "--unshare-all --die-with-parent --new-session --cap-drop ALL --proc /proc --dev /dev --tmpfs /tmp"

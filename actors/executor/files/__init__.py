@@ -1,0 +1,1 @@
+"""Files of a workspace: read, written, listed and searched, never anything outside."""

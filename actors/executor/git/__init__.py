@@ -1,0 +1,1 @@
+"""Workspaces as git worktrees, read and written without believing what is in them."""

@@ -1,0 +1,1 @@
+"""What holds commands in, and the small processes that run them."""
