@@ -17,6 +17,7 @@ from actors.executor.sandbox.warden import Warden
 from actors.territory import Territory, kernel_parts
 from bus.errors import Refused
 from bus.messages.base import TestResults
+from bus.messages.exec import EndedBy
 from bus.messages.sandbox import SandboxAttested
 
 PATH = f"{Path(sys.prefix, 'bin')}:/usr/local/bin:/usr/bin:/bin"
@@ -39,6 +40,8 @@ class Commands:
     def __init__(self, folder: Path, readable: list[str], limits: Limits) -> None:
         self._folder, self._readable, self.limits = folder, readable, limits
         self._warden: Warden | None = None
+        self._stopped: dict[str, EndedBy] = {}
+        """What was to be stopped, perhaps before it had begun."""
         self.attested = SandboxAttested(level="C", about="not attested yet")
 
     async def open(self) -> int:
@@ -61,9 +64,15 @@ class Commands:
         if self._warden is not None:
             await self._warden.close()
 
-    def stop(self, key: str, why: str) -> None:
+    def stop(self, key: str, why: EndedBy) -> None:
+        """End it, or do not begin it."""
+        self._stopped[key] = why
         if self._warden is not None:
             self._warden.stop(key, why)
+
+    def forget(self, key: str) -> None:
+        """Nothing more is done under this key."""
+        self._stopped.pop(key, None)
 
     def sweep(self) -> bool:
         """Whether anything still runs."""
@@ -119,6 +128,8 @@ class Commands:
             memory_max_bytes=limits.memory_max_bytes,
         )
         try:
+            if why := self._stopped.get(job.key):
+                return Ended(ended_by=why, exit=None, ms=0, head=b"", tail=b"", bytes=0, swept=0)
             return await self._warden.run(order, said, silent)
         finally:
             if job.name != "test":

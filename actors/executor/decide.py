@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from actors import tools
 from actors.agent.steps import all_but
@@ -275,7 +275,7 @@ class Executor:
             self.lines.pop(run, None)
             desk.forget(subject)
 
-    def _stop(self, desk: Desk, keys: list[str], why: str) -> None:
+    def _stop(self, desk: Desk, keys: list[str], why: Literal["cancel", "freeze"]) -> None:
         if keys:
             desk.perform(f"stop/{desk.message.id}", Stop(tuple(keys), why))
 

@@ -54,7 +54,7 @@ class Hands:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._rooms: dict[str, asyncio.Lock] = {}
         self._tell: Callable[[Progress | Done], None] = lambda _: None
-        self._threads = ThreadPoolExecutor(THREADS, "hands")
+        self._threads: ThreadPoolExecutor
         self._sweeping: asyncio.TimerHandle | None = None
         self.leftovers = 0
 
@@ -65,15 +65,18 @@ class Hands:
     async def open(self, tell: Callable[[Progress | Done], None]) -> None:
         """Nothing of an earlier life runs when this returns, and it is known what holds commands in."""
         self._tell = tell
+        self._threads = ThreadPoolExecutor(THREADS, "hands")
         self.leftovers = await self._commands.open()
 
     async def close(self) -> None:
+        """Nothing that was begun goes on when this returns: the next life may do it again."""
         self._tell = lambda _: None
         for task in self._tasks.values():
             task.cancel()
         if self._sweeping is not None:
             self._sweeping.cancel()
         await self._commands.close()
+        await asyncio.to_thread(self._threads.shutdown)
 
     def perform(self, effect: Effect) -> None:
         """Begin what was decided."""
@@ -88,7 +91,11 @@ class Hands:
 
     def _start(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         task = self._tasks[key] = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        task.add_done_callback(lambda _: self._over(key))
+
+    def _over(self, key: str) -> None:
+        self._tasks.pop(key, None)
+        self._commands.forget(key)
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)

@@ -1,6 +1,6 @@
 """What passes between the executor's decisions and the hands that carry them out."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Stop(NamedTuple):
     """Stop the commands of these jobs."""
 
     keys: tuple[str, ...]
-    why: str
+    why: Literal["cancel", "freeze"]
 
 
 class Order(NamedTuple):
