@@ -92,6 +92,7 @@ name = "coder"
 about = "writes"
 tools = ["write", "run", "finish"]
 turns_max = {}
+prompt = "a script thinks for it"
 """
 
 
