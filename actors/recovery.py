@@ -4,15 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from actors.essence import ERROR_CHARS, bounded, essence
 from bus.messages.base import Recovery
 
 Severity = Literal["low", "medium", "high", "critical"]
 
 TRIES_MAX = 3
 """So often one type of failure is tried again at one place."""
-ENDS_CHARS = 8 * 1024
-"""What a long text says is wrong stands at its beginning or at its end; no more of it is read."""
-ERROR_CHARS, HINT_CHARS = 1000, 2000
+HINT_CHARS = 2000
 ELSEWHERE = 99
 """A tier that there is not: the work of an earlier phase is not to blame."""
 
@@ -44,7 +43,8 @@ STRATEGIES: dict[str, Strategy] = {
         "re_prompt", "The code cannot be read by its compiler. Look at the place that is named, and mend it first."
     ),
     "file_not_found": Strategy(
-        "look_first", "Something is not where it was looked for. List or search first; create what is missing."
+        "look_first",
+        "Something is not where it was looked for. List or search first; correct the name, or create what is missing.",
     ),
     "timeout": Strategy("smaller_scope", "It took too long. Do less at once, and let nothing wait for input.", 1),
     "permission_denied": Strategy(
@@ -53,7 +53,7 @@ STRATEGIES: dict[str, Strategy] = {
         reopens_tier=ELSEWHERE,
     ),
     "rate_limit": Strategy(
-        "back_off", "Somebody asked to be called less often. Ask for less.", 2, 120, reopens_tier=ELSEWHERE
+        "back_off", "Somebody asked to be called less often. Ask for less.", 5, 120, reopens_tier=ELSEWHERE
     ),
     "model_error": Strategy(
         "other_model", "The model did not reply as it should. Keep what you send short.", 1, 120, reopens_tier=ELSEWHERE
@@ -159,41 +159,47 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
 """In this order; the first that is found says what it is. No quantifier has room for a run of any length."""
 
 _COMPILED = tuple((name, re.compile(pattern, re.IGNORECASE | re.MULTILINE)) for name, pattern in _PATTERNS)
-_OF_MINDS = ("no_credit", "model_error")
-"""These words are about a model only where no tool said them."""
+_OF_MINDS = ("help", "no_credit", "model_error")
+"""These words are a mind's, or about one, only where no tool said them."""
 _BY_END = {"silence": "timeout", "cap": "timeout", "lost sandbox": "lost"}
 _BY_EXIT = {124: "timeout", 126: "permission_denied", 127: "file_not_found", 137: "out_of_memory"}
 _CRASHES = (132, 134, 135, 136, 139)
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[@-~]")
-_UNSEEN = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127))
+_ANY_ERROR = re.compile(r"\b\w{0,50}(?:Error|Exception)\b|\b(?:error|fatal|panicked)\b", re.IGNORECASE)
+"""Where to look in a text that no pattern knows."""
 
 
 def classify(text: str, *, exit: int | None = None, ended_by: str = "", tool: str = "") -> Classified:
     """By how it ended, by its exit code, by what it says; in this order."""
-    text = _bounded(text)
+    text = bounded(text)
     code = 128 - exit if exit is not None and exit < 0 else exit
     known = _BY_END.get(ended_by) or _BY_EXIT.get(code or 0)
     if known:
-        return _named(known, _essence(text))
+        return _named(known, text)
     for name, pattern in _COMPILED:
-        if tool and name in _OF_MINDS:
-            continue
-        found = pattern.search(text)
-        if found:
-            return _named(name, _essence(text, found.start()))
+        if not (tool and name in _OF_MINDS) and (found := pattern.search(text)):
+            return _named(name, text, found.start())
     if code in _CRASHES:
-        return Classified("unknown", "high", True, _essence(text))
-    return _named("test_failure" if tool == "test" and code else "unknown", _essence(text))
+        return _named("unknown", text)._replace(severity="high")
+    return _named("test_failure" if tool == "test" and code else "unknown", text)
 
 
 def classified(failure: str, text: str = "") -> Classified:
-    """A failure whose type is known already; the text can still say that it is for good."""
-    if failure == "unknown" or failure not in FAILURES:
-        return classify(text)
-    text = _bounded(text)
-    if failure == "model_error" and (dead := _compiled("no_credit").search(text)):
-        return _named("no_credit", _essence(text, dead.start()))
-    return _named(failure, _essence(text))
+    """A failure whose type may be known already."""
+    return classify(text) if failure == "unknown" or failure not in FAILURES else known(failure, text)
+
+
+def known(failure: str, text: str) -> Classified:
+    """A failure whose type is beyond doubt; the text can still say that it is for good."""
+    text = bounded(text)
+    for_good = {"unknown": "no_space", "model_error": "no_credit"}.get(failure, "")
+    place = _place(for_good, text)
+    return _named(failure, text) if place < 0 else _named(for_good, text, place)
+
+
+def essence_of(failure: str, text: str, chars: int) -> str:
+    """So much of a text as tells of this failure."""
+    text = bounded(text)
+    return essence(text, _place(failure, text), chars)
 
 
 def wait_s(failure: str, tries: int) -> float:
@@ -207,7 +213,7 @@ def recovery_of(
 ) -> Recovery:
     """What the next try is told; `so_far` is what was tried before, for somebody who was not there."""
     strategy = STRATEGIES.get(found.failure, STRATEGIES["unknown"])
-    error = (_essence(_bounded(error)) if error else found.error)[:ERROR_CHARS]
+    error = (essence(bounded(error)) if error else found.error)[:ERROR_CHARS]
     name = "fresh_agent" if tier == 2 else strategy.name
     hint = f"{strategy.hint}\n\nWhat was said:\n{error}" if error else strategy.hint
     if so_far:
@@ -216,7 +222,8 @@ def recovery_of(
     return Recovery(found.failure, name, hint[:HINT_CHARS], error, tries, tier)
 
 
-def _named(name: str, error: str) -> Classified:
+def _named(name: str, text: str, place: int = -1) -> Classified:
+    error = essence(text, place if place >= 0 else _place(name, text))
     if name == "no_space":
         return Classified("unknown", "critical", False, error)
     if name == "no_credit":
@@ -224,23 +231,10 @@ def _named(name: str, error: str) -> Classified:
     return Classified(name, _SEVERITIES.get(name, "medium"), name != "help", error)
 
 
-def _compiled(name: str) -> re.Pattern[str]:
-    return next(pattern for each, pattern in _COMPILED if each == name)
-
-
-def _bounded(text: str) -> str:
-    """The beginning and the end, without colours and without what nobody can see."""
-    if len(text) > 2 * ENDS_CHARS:
-        text = f"{text[:ENDS_CHARS]}\n…\n{text[-ENDS_CHARS:]}"
-    return _COLOURS.sub("", text).translate(_UNSEEN).encode(errors="replace").decode()
-
-
-def _essence(text: str, place: int = -1) -> str:
-    """The end of the text, and before it the line at `place` where the end does not hold it."""
-    text, start = text.strip(), place - (len(text) - len(text.lstrip()))
-    if len(text) <= ERROR_CHARS:
-        return text
-    if place < 0 or start >= len(text) - ERROR_CHARS * 2 // 3:
-        return text[-ERROR_CHARS:]
-    line = text[max(0, text.rfind("\n", 0, max(start, 0)) + 1) :][: ERROR_CHARS // 3 - 5].split("\n", 1)[0]
-    return f"{line}\n…\n{text[-(ERROR_CHARS * 2 // 3 - 5) :]}"
+def _place(name: str, text: str) -> int:
+    """Where the text says that it is of this type, or at least that something is wrong; -1: nowhere."""
+    patterns = [pattern for each, pattern in _COMPILED if each == name]
+    found = [match.start() for pattern in patterns if (match := pattern.search(text))]
+    if not found and name in STRATEGIES and (match := _ANY_ERROR.search(text)):
+        return match.start()
+    return min(found, default=-1)

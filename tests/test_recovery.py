@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.essence import ERROR_CHARS
 from actors.recovery import (
-    ERROR_CHARS,
     FAILURES,
     HINT_CHARS,
     STRATEGIES,
     TRIES_MAX,
     classified,
     classify,
+    known,
     recovery_of,
     wait_s,
 )
@@ -76,6 +77,25 @@ def test_what_stands_at_either_end_of_a_long_text_is_found_and_told(place: str) 
     noise, fault = "just noise\n" * 20_000, "PermissionError: no\n"
     found = classify(fault + noise if place == "beginning" else noise + fault)
     assert found.failure == "permission_denied" and "PermissionError: no" in found.error
+
+
+def test_what_stands_before_the_place_is_told_too_and_of_a_known_type_the_place_is_looked_for() -> None:
+    fault = '  File "/workspace/app.py", line 7\n    return total\nIndentationError: unexpected indent\n'
+    text = "just noise\n" * 200 + fault + "more of it\n" * 200
+    for found in (classify(text), classified("syntax_error", text), classify(text, exit=137)):
+        assert len(found.error) <= ERROR_CHARS
+        assert found.error.endswith("more of it")
+    assert 'app.py", line 7' in classify(text).error and 'app.py", line 7' in known("syntax_error", text).error
+    assert "KeyError: 'x'" in classify("just noise\n" * 200 + "KeyError: 'x'\n" + "more of it\n" * 200).error
+
+
+def test_a_program_cannot_ask_for_a_person() -> None:
+    assert classify("asked for help: --help", exit=2, tool="run").failure == "unknown"
+
+
+def test_a_full_disk_is_for_good_also_where_the_type_is_known() -> None:
+    text = "No space left on device\n" + "and so on\n" * 300
+    assert not known("unknown", text).recoverable and known("timeout", text).recoverable
 
 
 def test_a_known_type_is_kept_and_an_unknown_one_is_looked_for() -> None:

@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 from actors import recovery
 from actors.agent.steps import Steps
+from actors.essence import ERROR_CHARS
 from actors.executor.execs import OUTSIDE
 from bus.messages import exec as done
 from bus.messages import step as said
 from bus.messages.base import Artifact, Event, TestResults
+
+NAMES_CHARS = 400
 
 
 class End(NamedTuple):
@@ -42,9 +45,10 @@ def end_of(told: done.ToolEnded | done.ExecEnded | done.ExecLost) -> End:
         case done.ExecEnded():
             ok = told.ended_by == "exit" and told.exit == 0
             end = End(told.call, ok, told.output.text, told.again, told.exit, told.ended_by)
-            if told.tests is None or told.tests.green or told.ended_by != "exit":
+            if told.tests is None or told.tests.green:
                 return end
-            return end._replace(ok=False, failure="test_failure", note=_in_words(told.tests))
+            end = end._replace(note=_in_words(told.tests, told.output.text))
+            return end._replace(ok=False, failure="test_failure") if told.ended_by == "exit" else end
         case done.ToolEnded():
             end = End(told.call, told.ok, told.output.text, told.again, failure=told.failure)
             return end._replace(artifacts=tuple(told.artifacts), tree=told.tree)
@@ -67,7 +71,8 @@ def playbook_ended(steps: Steps, now_s: float, error: str, artifacts: int = 0) -
     return [said.PlaybookSucceeded(playbook=open.name, artifacts=artifacts, seconds=seconds, tools=used)]
 
 
-def _in_words(tests: TestResults) -> str:
-    """What a test run came to, for whoever mends it."""
+def _in_words(tests: TestResults, output: str) -> str:
+    """What a test run came to, for whoever mends it: which tests, as far as that was counted, and what they said."""
     names = ", ".join(tests.failures[:10])
-    return f"{tests.failed} failed, {tests.errors} errors, {tests.passed} passed: {names}"[:1500]
+    counted = f"{tests.failed} failed, {tests.errors} errors, {tests.passed} passed: {names}"[:NAMES_CHARS]
+    return f"{counted}\n{recovery.essence_of('test_failure', output, ERROR_CHARS - len(counted) - 1)}"

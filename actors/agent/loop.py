@@ -141,13 +141,14 @@ class Loop:
             return ""
         if failure == "test_failure":
             return ""  # what the tests say is a result, and the mind's business
-        tries = steps.tries.get(failure, 0) + 1
-        if tries >= recovery.TRIES_MAX:
-            self._fail(f"{request.tool} failed {tries} times: {end.text[-REASON_CHARS:]}", failure)
+        tries, found = steps.tries.get(failure, 0) + 1, recovery.known(failure, end.text)
+        if tries >= recovery.TRIES_MAX or not found.recoverable:
+            times = "once, and for good" if tries == 1 else f"{tries} times"
+            self._fail(f"{request.tool} failed {times}: {found.error}", failure)
             return ""
-        found = recovery.recovery_of(recovery.classified(failure), end.text, tries)
-        self._append(said.StepRecoveryStarted(call=end.call, failure=failure, strategy=found.strategy, tries=tries))
-        return found.hint
+        told = recovery.recovery_of(found, tries=tries)
+        self._append(said.StepRecoveryStarted(call=end.call, failure=failure, strategy=told.strategy, tries=tries))
+        return told.hint
 
     def _made_good(self, *failures: str) -> None:
         steps = self.steps
