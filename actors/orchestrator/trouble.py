@@ -10,6 +10,8 @@ from bus.messages.base import Recovery
 TOLD_CHARS = 200
 """So much of each failure is told to somebody who was not there."""
 
+ONCE_MORE = "so this one is done once more: find the cause here and mend it."
+
 
 class Attempt(msgspec.Struct, frozen=True):
     """One recovery. `reopened` is the earlier phase that is done once more for it."""
@@ -62,7 +64,7 @@ class Trouble(msgspec.Struct, frozen=True):
             return None
         first = (own or for_others)[-1]
         hints = [each.hint for each in own]
-        hints += [f"The phase {each.phase} failed, so this one is done once more. {each.hint}" for each in for_others]
+        hints += [f"The phase {each.phase} failed, {ONCE_MORE} {each.hint}" for each in for_others]
         share = 2000 // len(hints)
         hint = "\n\n".join(each[: share - 2] for each in hints)
         return Recovery(first.failure, first.strategy, hint, first.error, first.tries, first.tier)
