@@ -17,6 +17,7 @@ VERBS = {
     "diff": ("cli.verbs.diff", "What a task has changed in its repository."),
     "apply": ("cli.verbs.apply", "Approve a task's work and merge it."),
     "discard": ("cli.verbs.discard", "Throw a task's branch and working tree away."),
+    "route": ("cli.verbs.route", "How hard a task is, who should have it, and why."),
     "history": ("cli.verbs.history", "What tasks took; stats; errors."),
     "cancel": ("cli.verbs.cancel", "Stop working on a task."),
     "reset": ("cli.verbs.reset", "Take a stuck or failed task up again."),

@@ -20,6 +20,8 @@ IMPURE = {*EFFECTS.split(), "duckdb", "nats", "pykka", "structlog"}
 IMPURE_OURS = {"bus.ids.fresh_id", "bus.jetstream", "bus.connection", "bus.server", "actors.shell"}
 IMPURE_MODULES = {
     "actors/orchestrator/workflow.py": "reads the workflow files",
+    "actors/orchestrator/rules.py": "reads the routing files",
+    "actors/treasurer/presets.py": "reads the model files",
     "actors/agent/mind.py": "reads the scripts; later it calls providers",
     "actors/executor/sandbox/kernel.py": "makes system calls",
     "actors/executor/sandbox/landlock.py": "confines the process it runs in",
@@ -50,6 +52,12 @@ IMPURE_MODULES = {
     "actors/executor/finishing.py": "reads what a run leaves behind",
     "actors/executor/telling.py": "takes the time that things took",
     "actors/treasurer/scripted.py": "thinks as long as a script says",
+    "actors/treasurer/providers/anthropic.py": "asks the Messages API",
+    "actors/treasurer/providers/programs.py": "runs the programs that think",
+    "actors/treasurer/providers/reaper.py": "a process of its own",
+    "actors/treasurer/prices.py": "reads price files, and prices change with the day",
+    "actors/treasurer/providers/openai.py": "asks over the network",
+    "actors/treasurer/providers/ollama.py": "asks over the network",
     "actors/agent/playbooks.py": "reads the playbook files",
     "actors/agent/role.py": "reads the role files",
 }
