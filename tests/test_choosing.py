@@ -155,6 +155,12 @@ def test_with_nothing_there_it_says_what_to_type() -> None:
     assert nothing.what_next == "Start it with `ollama serve`. export OPENAI_API_KEY=…"
 
 
+def test_a_provider_that_can_be_used_but_has_no_model_is_named() -> None:
+    pull = "Pull one with `ollama pull qwen3-coder`."
+    nothing = refused([], Standing("ollama", True, "it answers", pull))
+    assert nothing == Unable("no model can take this call: ollama: it has no model", pull)
+
+
 @pytest.mark.parametrize(
     ("candidate", "why"),
     [

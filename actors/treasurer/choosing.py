@@ -221,8 +221,13 @@ def _unable(barred: Sequence[tuple[Candidate, _Bar]], facts: Facts, standings: S
     """What is in the way of each, and what to type."""
     near = [(each, bar) for each, bar in barred if each.standing.usable and _meant(facts.pin, each.name)]
     down = {each.provider: each for each in [*standings, *(each.standing for each, _ in barred)] if not each.usable}
-    meant = [each for _, each in sorted(down.items()) if _could_be(facts.pin, each.provider)]
-    told = [*(f"{each.name} {bar.why}" for each, bar in near), *(f"{each.provider}: {each.why}" for each in meant)]
+    listed = {each.model.provider for each, _ in barred}
+    empty = {each.provider: each for each in standings if each.usable and each.provider not in listed}
+    meant = [each for _, each in sorted({**empty, **down}.items()) if _could_be(facts.pin, each.provider)]
+    told = [
+        *(f"{each.name} {bar.why}" for each, bar in near),
+        *(f"{each.provider}: {'it has no model' if each.usable else each.why}" for each in meant),
+    ]
     more = f" and {len(told) - TOLD_MAX} more" if len(told) > TOLD_MAX else ""
     pinned = f"it is pinned by {facts.pin}, and " if facts.pin else ""
     reason = f"{pinned}no model can take this call: {'; '.join(told[:TOLD_MAX]) or 'there is none'}{more}"
