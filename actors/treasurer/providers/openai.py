@@ -1,0 +1,248 @@
+"""OpenAI and all who speak its chat-completions interface: DeepSeek, Gemini, OpenRouter, and servers of one's own.
+
+It is spoken over httpx2, which is here anyway: the `openai` package would bring retries, a second set of time-outs
+and types that other providers' answers do not fit, for one POST and one stream of events.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from actors.treasurer.asking import Model, Prompt, ProviderFailed, Reply, Standing
+from actors.treasurer.prices import contexts_of
+from actors.treasurer.providers.chat_models import Listed, models_in
+from actors.treasurer.providers.chat_presets import Preset
+from actors.treasurer.providers.chat_request import Shape, encoded, milder, request_of
+from actors.treasurer.providers.chat_stream import BROKEN_OFF, Hearing, Malformed
+from actors.treasurer.providers.failures import Charged, Failure, Refusal, failed, is_loopback, is_plain, said_in
+from bus.messages.call import Usage
+
+if TYPE_CHECKING:
+    import httpx2
+
+EVENT_MAX_BYTES, BODY_MAX_BYTES = 4 * 1024 * 1024, 64 * 1024
+LIST_MAX_BYTES = 16 * 1024 * 1024
+STATUSES = frozenset(str(status) for status in range(400, 600))
+LOOK_S, CONNECT_S, DRAIN_S = 2.5, 10.0, 0.25
+T = TypeVar("T")
+
+
+class OpenAI:
+    """The adapter. It holds no key: each request reads it anew."""
+
+    def __init__(self, preset: Preset, environ: Mapping[str, str] = os.environ) -> None:
+        self.preset = preset
+        self._environ = environ
+        self._client: httpx2.AsyncClient | None = None
+        self._shapes: dict[tuple[str, bool], Shape] = {}
+        """What is known of how a model, with tools or without, wants to be asked."""
+        self._seen = b""
+        """The list of models, when it was read to see how things stand."""
+
+    @property
+    def name(self) -> str:
+        return self.preset.name
+
+    @property
+    def address(self) -> str:
+        return (self._environ.get(self.preset.address_variable) or self.preset.address).rstrip("/")
+
+    @property
+    def local(self) -> bool:
+        """It costs nothing: it runs here."""
+        return not self.preset.address and is_loopback(self.address)
+
+    async def standing(self) -> Standing:
+        if trouble := self._trouble():
+            return trouble
+        try:
+            seen = await self._read(self.preset.checked_at)
+            self._seen = seen if self.preset.checked_at == "models" else b""
+        except ProviderFailed as failure:
+            next_step = f"Check {self.preset.key_variable}, your account and {self._where()}."
+            return Standing(self.name, False, failure.reason, next_step)
+        key = f"{self.preset.key_variable} is set and " if self._key() else ""
+        return Standing(self.name, True, f"{key}{self._where()} answers")
+
+    async def models(self) -> list[Model]:
+        if trouble := self._trouble():
+            raise ProviderFailed("help", trouble.why, charged="nothing")
+        try:
+            seen, self._seen = self._seen or await self._read("models"), b""
+            listed = msgspec.json.decode(seen, type=Listed)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            reason = f"the list of models of {self.name} cannot be read: {said_in(str(error), self._secrets())}"
+            raise ProviderFailed("model_error", reason, charged="nothing") from None
+        context_of = await asyncio.to_thread(contexts_of, self.name)
+        return models_in(listed, self.name, self.local, context_of)
+
+    async def ask(self, prompt: Prompt, heard: Callable[[str], None], limit_s: float) -> Reply:
+        """A part of the request that is refused unread is left out and the rest asked at once: that cost nothing."""
+        if trouble := self._trouble():
+            raise ProviderFailed("help", f"{trouble.why}. {trouble.what_next}", charged="nothing")
+        kind = (prompt.model, bool(prompt.tools) and prompt.json_schema is None)
+        shape, tried, ends_s = self._shapes.get(kind, self.preset.dialect.shape), set[Shape](), monotonic() + limit_s
+        hearing = Hearing()
+        while True:
+            tried.add(shape)
+            answer = await self._guarded(self._once(prompt, shape, hearing, heard), hearing, ends_s - monotonic())
+            if isinstance(answer, Reply):
+                return answer
+            other = milder(shape, answer.words) if answer.status in (400, 422) else None
+            if other is None or other in tried:
+                raise failed(self.name, answer, self._secrets())
+            shape = self._shapes[kind] = other
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _once(
+        self, prompt: Prompt, shape: Shape, hearing: Hearing, heard: Callable[[str], None]
+    ) -> Reply | Refusal:
+        body = encoded(request_of(prompt, self.preset.dialect, shape))
+        url = f"{self.address}/chat/completions"
+        async with self._http().stream("POST", url, content=body, headers=self._headers()) as response:
+            if response.status_code == 200:
+                await _hear(response, hearing, heard)
+            else:
+                refusal = await _refusal(response)
+                return Reply("", (), "context", Usage(), prompt.model) if refusal.too_long else refusal
+        if hearing.error or hearing.ended in BROKEN_OFF:
+            refusal = _told_in_passing(hearing)
+            if refusal.too_long and not hearing.size:
+                return Reply("", (), "context", hearing.usage or Usage(), prompt.model)
+            told = failed(self.name, refusal, self._secrets())
+            raise ProviderFailed(told.failure, told.reason, told.wait_s, self._charged(hearing), hearing.usage)
+        if not hearing.ended:
+            raise Malformed("it ended before the reply did")
+        return hearing.reply(prompt, len(body))
+
+    async def _guarded(self, work: Coroutine[Any, Any, T], hearing: Hearing, limit_s: float) -> T:
+        """Whatever goes wrong in it, told as the treasurer is told it."""
+        import httpx2
+
+        try:
+            async with asyncio.timeout(limit_s):
+                return await work
+        except ProviderFailed as error:
+            failure = error
+        except TimeoutError:
+            how = f"fell silent after {hearing.size} characters" if hearing.model else "said nothing"
+            failure = self._broken("timeout", f"{self.name} {how}, and its time is over", hearing)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
+            why = f"{self._where()} cannot be reached: {said_in(str(error), self._secrets())}"
+            failure = ProviderFailed("model_error" if self.preset.address else "help", why, charged="nothing")
+        except (httpx2.HTTPError, httpx2.InvalidURL, Malformed) as error:
+            said = said_in(str(error), self._secrets()) or type(error).__name__
+            failure = self._broken("model_error", f"what {self.name} sends cannot be used: {said}", hearing)
+        # Raised outside of the handlers: the client's errors hold the request, and that holds the key.
+        failure.__context__ = None
+        raise failure
+
+    def _broken(self, kind: Failure, reason: str, hearing: Hearing) -> ProviderFailed:
+        return ProviderFailed(kind, reason, charged=self._charged(hearing), usage=hearing.usage)
+
+    def _charged(self, hearing: Hearing) -> Charged:
+        """What a broken reply may have cost: its count is the last word only when it came with the end."""
+        if self.local:
+            return "nothing"
+        return "usage" if hearing.usage and hearing.ended else "unknown"
+
+    async def _read(self, path: str) -> bytes:
+        """What the server has at this place, whole."""
+
+        async def read() -> bytes:
+            async with self._http().stream("GET", f"{self.address}/{path}", headers=self._headers()) as response:
+                if response.status_code != 200:
+                    raise failed(self.name, await _refusal(response), self._secrets())
+                return await _bytes_of(response, LIST_MAX_BYTES)
+
+        return await self._guarded(read(), Hearing(), LOOK_S)
+
+    def _http(self) -> "httpx2.AsyncClient":
+        if self._client is None:
+            import httpx2
+
+            limits, proxied = httpx2.Timeout(None, connect=CONNECT_S), not is_loopback(self.address)
+            encrypted = self.address.startswith("https:")  # what is not needs no certificates, which take long to load
+            self._client = httpx2.AsyncClient(timeout=limits, trust_env=proxied, verify=encrypted)
+        return self._client
+
+    def _headers(self) -> dict[str, str]:
+        key = self._key()
+        told = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "witan"}
+        return {**told, "authorization": f"Bearer {key}"} if key else told
+
+    def _key(self) -> str:
+        return self._environ.get(self.preset.key_variable, "").strip()
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (self._key(),)
+
+    def _where(self) -> str:
+        parts = urlsplit(self.address)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def _trouble(self) -> Standing | None:
+        """Why it cannot even be asked."""
+        preset, key = self.preset, self._key()
+        if not self.address:
+            example = f"export {preset.address_variable}=http://127.0.0.1:8000/v1"
+            return Standing(self.name, False, f"{preset.address_variable} is not set", example)
+        if not is_plain(self.address):
+            why = f"{preset.address_variable} is not the address of a server (a key does not belong into it)"
+            return Standing(self.name, False, why, f"export {preset.address_variable}=https://…/v1")
+        if preset.key_needed and not key:
+            return Standing(self.name, False, f"{preset.key_variable} is not set", f"export {preset.key_variable}=…")
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            why = f"{preset.key_variable} holds characters that no key has"
+            return Standing(self.name, False, why, f"export {preset.key_variable}=…")
+        return None
+
+
+async def _hear(response: "httpx2.Response", hearing: Hearing, heard: Callable[[str], None]) -> None:
+    import httpx2
+
+    events = aiter(httpx2.EventSource(response, EVENT_MAX_BYTES))
+    async for event in events:
+        if event.data == "[DONE]":
+            with suppress(TimeoutError, httpx2.HTTPError):
+                async with asyncio.timeout(DRAIN_S):  # read to the end, the connection serves again
+                    await anext(events, None)
+            return
+        if said := hearing.take(event.data):
+            heard(said)
+        if hearing.error:
+            return
+
+
+def _told_in_passing(hearing: Hearing) -> Refusal:
+    """An error in the middle of a stream: its code, where there is one, is the status that it would have had."""
+    told = hearing.error if isinstance(hearing.error, dict) else {"message": str(hearing.error or hearing.ended)}
+    code = str(told.get("code"))
+    status = int(code) if code in STATUSES else 502
+    words = msgspec.json.encode({"error": told}).decode()
+    return Refusal(status, {}, words)
+
+
+async def _refusal(response: "httpx2.Response") -> Refusal:
+    body = await _bytes_of(response, BODY_MAX_BYTES)
+    return Refusal(response.status_code, response.headers, body.decode("utf-8", "replace"))
+
+
+async def _bytes_of(response: "httpx2.Response", most: int) -> bytes:
+    """The body, or as much of it as anybody needs."""
+    body = b""
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > most:
+            break
+    return body[:most]
