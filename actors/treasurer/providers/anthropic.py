@@ -79,9 +79,9 @@ class Anthropic:
             failed = telling.failed("timeout", f"no reply within {limit_s:g} s: {begun}")
         except Exception as error:
             failed = self._failed(error, telling)
-        # Raised outside of the handlers: the errors of the client hold the request, and that holds the key.
+        # Raised anew, outside of the handlers: the errors of the client hold the request, and that holds the key.
         failed.__context__ = None
-        raise failed
+        raise failed.with_traceback(None)
 
     async def close(self) -> None:
         client, self._client = self._client, None
