@@ -2,30 +2,23 @@
 
 import asyncio
 import json
-import logging
-import socket
-import traceback
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.treasurer.asking import Answered, Asked, Model, Prompt, ProviderFailed, Reply, Text, ToolSpec, Turn
+from actors.treasurer.asking import Asked, Model, ProviderFailed, Reply, Text, Turn
 from actors.treasurer.providers.chat_presets import PRESETS
 from actors.treasurer.providers.chat_request import Dialect, Shape, encoded, is_closed, messages_of, request_of
 from actors.treasurer.providers.chat_stream import UNREADABLE, Counted
-from actors.treasurer.providers.failures import Refusal, failed, wait_of
 from actors.treasurer.providers.openai import OpenAI
 from actors.treasurer.quoting import quoted
 from bus.messages.call import Usage
-from tests.fake_http import Answer
-from tests.fake_openai import DONE, FakeOpenAI, chunk, counted, event, refused, said, streamed
+from tests.chats import FOREIGN, LONG_S, READ, TURNS, ask, failure, prompt, run
+from tests.fake_openai import DONE, FakeOpenAI, chunk, counted, refused, said, streamed
 
 KEY = "sk-canary-5f2e9c71d0a84b63"
-LONG_S, SHORT_S = 20.0, 0.3
-READ = ToolSpec("read", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
 SCHEMA: dict[str, object] = {
     "type": "object",
     "properties": {"score": {"type": "integer"}},
@@ -34,38 +27,9 @@ SCHEMA: dict[str, object] = {
 }
 
 
-def prompt(*turns: Turn, **more: Any) -> Prompt:
-    turns = turns or (Turn("user", (Text("Say hello."),)),)
-    given: dict[str, Any] = {"model": "gpt-4o", "system": "You are a coder.", "tools": ()}
-    return Prompt(**{**given, "turns": turns, "output_max_tokens": 500, "context_max_tokens": 8000, **more})
-
-
 def adapter(server: FakeOpenAI, name: str = "openai", key: str = KEY) -> OpenAI:
     preset = PRESETS[name]
     return OpenAI(preset, {preset.address_variable: f"{server.url}/v1", preset.key_variable: key})
-
-
-def run(of: Callable[[OpenAI], Coroutine[Any, Any, Any]], provider: OpenAI) -> Any:
-    async def use() -> Any:
-        try:
-            return await of(provider)
-        finally:
-            await provider.close()
-
-    return asyncio.run(use())
-
-
-def ask(server: FakeOpenAI, wish: Prompt | None = None, name: str = "openai", limit_s: float = LONG_S) -> Reply:
-    reply: Reply = run(lambda p: p.ask(wish or prompt(), lambda _: None, limit_s), adapter(server, name))
-    return reply
-
-
-def failure(server: FakeOpenAI, name: str = "openai", limit_s: float = LONG_S) -> ProviderFailed:
-    with pytest.raises(ProviderFailed) as caught:
-        ask(server, name=name, limit_s=limit_s)
-    assert KEY not in repr(caught.value) and KEY not in str(caught.value)
-    assert caught.value.__context__ is None
-    return caught.value
 
 
 def test_a_reply_is_heard_as_it_comes_and_counted() -> None:
@@ -78,7 +42,7 @@ def test_a_reply_is_heard_as_it_comes_and_counted() -> None:
     asked = server.asked[0]
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert asked.json == {
-        "model": "gpt-4o",
+        "model": "qwen3:8b",
         "messages": [
             {"role": "system", "content": "You are a coder."},
             {"role": "user", "content": "Say hello."},
@@ -92,7 +56,7 @@ def test_a_reply_is_heard_as_it_comes_and_counted() -> None:
 @pytest.mark.parametrize("name", ["deepseek", "gemini", "openrouter", "custom"])
 def test_the_others_are_given_the_older_limit(name: str) -> None:
     with FakeOpenAI() as server:
-        assert ask(server, name=name).text == "All is well."
+        assert ask(adapter(server, name)).text == "All is well."
     body = server.asked[0].json
     assert body["max_tokens"] == 500 and "max_completion_tokens" not in body
 
@@ -100,7 +64,7 @@ def test_the_others_are_given_the_older_limit(name: str) -> None:
 def test_parallel_calls_are_put_together_from_their_pieces() -> None:
     with FakeOpenAI() as server:
         server.say(said("Let me see.", ("read", '{"path": "a.py"}'), ("run", '{"command": "ls"}')))
-        reply = ask(server, prompt(tools=(READ,)))
+        reply = ask(adapter(server), prompt(tools=(READ,)))
     assert [(call.tool, call.input) for call in reply.calls] == [("read", {"path": "a.py"}), ("run", {"command": "ls"})]
     assert (reply.text, reply.stop) == ("Let me see.", "tools")
     assert server.asked[0].json["tools"][0]["function"]["parameters"] == READ.schema
@@ -120,7 +84,7 @@ def test_calls_are_told_apart_though_they_are_numbered_badly(heads: list[dict[st
              enumerate(heads)]  # fmt: skip
     with FakeOpenAI() as server:
         server.say(streamed(*(chunk({"tool_calls": [call]}) for call in calls), chunk({}, "stop"), DONE))
-        reply = ask(server)
+        reply = ask(adapter(server))
     assert [call.input for call in reply.calls] == [{"path": "0"}, {"path": "1"}]
     assert reply.stop == "tools"
 
@@ -132,16 +96,16 @@ def test_a_new_id_with_each_piece_is_still_one_call() -> None:
     ]
     with FakeOpenAI() as server:
         server.say(streamed(*pieces, chunk({}, "tool_calls"), DONE))
-        assert [call.input for call in ask(server).calls] == [{"path": "x"}]
+        assert [call.input for call in ask(adapter(server)).calls] == [{"path": "x"}]
 
 
 @pytest.mark.parametrize("words", ['{"path": ', "[1]", '"a"', "nonsense"])
 def test_an_input_that_is_no_object_goes_to_the_tool_that_will_refuse_it(words: str) -> None:
     with FakeOpenAI() as server:
         server.say(said("", ("read", words)))
-        assert ask(server).calls[0].input == {UNREADABLE: words}
+        assert ask(adapter(server)).calls[0].input == {UNREADABLE: words}
         server.say(said("", ("read", '{"path": "a"}'), ("read", '{"pa'), finish="length"))
-        reply = ask(server)
+        reply = ask(adapter(server))
     assert reply.stop == "length" and [call.input for call in reply.calls] == [{"path": "a"}]
 
 
@@ -152,13 +116,13 @@ def test_an_input_that_is_no_object_goes_to_the_tool_that_will_refuse_it(words: 
 def test_why_it_stopped(finish: str, stop: str) -> None:
     with FakeOpenAI() as server:
         server.say(said("Well", finish=finish))
-        assert ask(server).stop == stop
+        assert ask(adapter(server)).stop == stop
 
 
 def test_a_refusal_is_told_as_one() -> None:
     with FakeOpenAI() as server:
         server.say(streamed(chunk({"refusal": "I cannot."}), chunk({}, "stop"), counted({"prompt_tokens": 3}), DONE))
-        reply = ask(server)
+        reply = ask(adapter(server))
     assert (reply.text, reply.stop, reply.usage) == ("I cannot.", "refusal", Usage(input=3))
 
 
@@ -168,7 +132,7 @@ def test_hidden_thoughts_are_not_text_but_are_paid() -> None:
         server.say(
             streamed(chunk({"reasoning_content": "Hm."}), chunk({"content": "Yes"}, "stop"), counted(usage), DONE)
         )
-        reply = ask(server, name="deepseek")
+        reply = ask(adapter(server, "deepseek"))
     assert (reply.text, reply.usage) == ("Yes", Usage(input=10, output=50))
 
 
@@ -191,7 +155,7 @@ def test_hidden_thoughts_are_not_text_but_are_paid() -> None:
 def test_every_token_is_counted_once(told: dict[str, Any], usage: Usage) -> None:
     with FakeOpenAI() as server:
         server.say(said("Yes", usage=told))
-        assert ask(server).usage == usage
+        assert ask(adapter(server)).usage == usage
 
 
 @given(st.builds(Counted, *[st.none() | st.integers(0, 10**9)] * 3))
@@ -204,13 +168,13 @@ def test_no_token_that_was_counted_is_forgotten(told: Counted) -> None:
 def test_who_does_not_count_is_taken_to_have_used_the_most() -> None:
     with FakeOpenAI() as server:
         server.say(said("Yes", usage=None))
-        reply = ask(server)
+        reply = ask(adapter(server))
     assert reply.usage == Usage(input=len(server.asked[0].body), output=500)
 
 
 def test_structured_output_is_asked_for_by_schema() -> None:
     with FakeOpenAI() as server:
-        ask(server, prompt(json_schema=SCHEMA, tools=(READ,)))
+        ask(adapter(server), prompt(json_schema=SCHEMA, tools=(READ,)))
     body = server.asked[0].json
     assert body["response_format"]["json_schema"] == {"name": "reply", "schema": SCHEMA, "strict": True}
     assert "tools" not in body
@@ -237,7 +201,7 @@ def test_how_much_to_think_is_said_less_and_less_loudly_until_it_is_understood()
     words = "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions."
     with FakeOpenAI() as server:
         server.say(refused(400, words, None, "reasoning_effort"), refused(400, words, None, "reasoning_effort"))
-        ask(server, prompt(model="gpt-5.6", tools=(READ,)))
+        ask(adapter(server), prompt(model="gpt-5.6", tools=(READ,)))
     assert [request.json.get("reasoning_effort") for request in server.asked] == ["medium", "none", None]
 
 
@@ -245,17 +209,17 @@ def test_a_refused_limit_is_given_its_other_name_and_never_left_out() -> None:
     words = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     with FakeOpenAI() as server:
         server.say(refused(400, words, "unsupported_parameter", "max_tokens"))
-        ask(server, name="custom")
+        ask(adapter(server, "custom"))
         assert [request.json.get("max_completion_tokens") for request in server.asked] == [None, 500]
         server.say(*[refused(400, words)] * 5)
-        assert failure(server, "custom").failure == "model_error"
+        assert failure(adapter(server, "custom")).failure == "model_error"
     assert all({"max_tokens", "max_completion_tokens"} & set(request.json) for request in server.asked)
 
 
 def test_a_model_that_must_hear_its_thoughts_again_does_not_think_between_its_calls() -> None:
     with FakeOpenAI() as server:
-        ask(server, prompt(model="deepseek-v4-pro", tools=(READ,)), "deepseek")
-        ask(server, prompt(model="deepseek-v4-pro"), "deepseek")
+        ask(adapter(server, "deepseek"), prompt(model="deepseek-v4-pro", tools=(READ,)))
+        ask(adapter(server, "deepseek"), prompt(model="deepseek-v4-pro"))
     assert [request.json.get("thinking") for request in server.asked] == [{"type": "disabled"}, None]
 
 
@@ -263,157 +227,6 @@ def test_calls_carry_a_signature_where_one_is_wanted() -> None:
     asked = Turn("assistant", (Asked("1.0", "read", {"path": "a"}),))
     [call, _] = messages_of((asked,), signed=True)
     assert call["tool_calls"][0]["extra_content"]["google"]["thought_signature"]  # type: ignore[index]
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "charged"),
-    [
-        (refused(401, "Incorrect API key provided"), "help", "nothing"),
-        (refused(403, "Country not supported"), "help", "nothing"),
-        (refused(404, "The model `gpt-9` does not exist", "model_not_found"), "help", "nothing"),
-        (refused(402, "Insufficient Balance"), "help", "nothing"),
-        (refused(429, "You exceeded your current quota", "insufficient_quota"), "help", "nothing"),
-        (refused(429, "Rate limit reached"), "rate_limit", "nothing"),
-        (refused(400, "API key not valid. Please pass a valid API key."), "help", "nothing"),
-        (refused(400, "Invalid schema for function"), "model_error", "nothing"),
-        (refused(500, "The server had an error"), "model_error", "nothing"),
-        (Answer((b"<html>Bad Gateway</html>",), 502, "text/html"), "model_error", "unknown"),
-        (refused(503, "Overloaded"), "rate_limit", "nothing"),
-        (refused(504, "Gateway Timeout"), "timeout", "unknown"),
-        (refused(529, "Overloaded"), "rate_limit", "nothing"),
-        (Answer((), 302, headers=(("Location", "/elsewhere"),)), "help", "nothing"),
-        (Answer((b'[{"error": {"code": 429, "message": "Resource exhausted"}}]',), 429), "rate_limit", "nothing"),
-    ],
-)
-def test_what_each_refusal_means(answer: Answer, kind: str, charged: str) -> None:
-    with FakeOpenAI() as server:
-        server.say(answer)
-        error = failure(server)
-    assert (error.failure, error.charged) == (kind, charged)
-    assert error.wait_s == (15 if answer.status in (503, 529) else 0)
-    assert str(answer.status) in error.reason and len(server.asked) == 1
-
-
-DATE = ("date", "Sat, 21 Nov 2026 11:00:00 GMT")
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait_s"),
-    [
-        ({"retry-after": "7"}, 7),
-        ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after": "Sat, 21 Nov 2026 11:00:42 GMT", DATE[0]: DATE[1]}, 42),
-        ({"retry-after": "Sat, 21 Nov 2026 10:00:42 GMT", DATE[0]: DATE[1]}, 0),
-        ({"retry-after": "Sat, 21 Nov 2026 11:00:42 GMT"}, 0),
-        ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "6m0s"}, 360),
-        ({"x-ratelimit-reset-requests": "20ms", "x-ratelimit-remaining-requests": "0",
-          "x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-remaining-tokens": "9"}, 0.02),
-        ({"x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
-        ({"x-ratelimit-reset": "1795258830000", DATE[0]: DATE[1]}, 30),
-        ({"x-ratelimit-reset": "1795258830", DATE[0]: DATE[1]}, 30),
-        ({"retry-after": "nan"}, 0),
-        ({"retry-after": "-5"}, 0),
-        ({"retry-after": "soon"}, 0),
-        ({}, 0),
-    ],
-)  # fmt: skip
-def test_how_long_it_wants_to_rest(headers: dict[str, str], wait_s: float) -> None:
-    with FakeOpenAI() as server:
-        body = json.dumps({"error": {"message": "Rate limit reached"}}).encode()
-        server.say(Answer((body,), 429, headers=tuple(headers.items())))
-        error = failure(server)
-    assert error.failure == "rate_limit" and error.wait_s == pytest.approx(wait_s)
-
-
-def test_google_says_in_the_body_how_long_to_rest() -> None:
-    assert wait_of({}, '{"error": {"details": [{"retryDelay": "34.5s"}]}}') == 34.5
-
-
-@given(st.integers(100, 999), st.dictionaries(st.text(max_size=20), st.text(max_size=40)), st.text())
-def test_no_refusal_is_too_strange_to_be_told(status: int, headers: dict[str, str], words: str) -> None:
-    error = failed("custom", Refusal(status, headers, words), (KEY,))
-    assert error.wait_s >= 0 and "\n" not in error.reason
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "This model's maximum context length is 128000 tokens. However, your messages resulted in 130000 tokens.",
-        "Input is too long for requested model: the input token count (1048577) exceeds the maximum",
-        "the request exceeds the available context size, try increasing it",
-    ],
-)
-def test_a_prompt_that_is_too_long_is_told_as_such_and_costs_nothing(words: str) -> None:
-    with FakeOpenAI() as server:
-        server.say(refused(400, words, "context_length_exceeded" if "128000" in words else None))
-        reply = ask(server)
-    assert (reply.stop, reply.usage, reply.text) == ("context", Usage(), "")
-
-
-@pytest.mark.parametrize(("before", "said_so"), [((), "said nothing"), ((chunk({"content": "Hel"}),), "after 3")])
-def test_silence_ends_with_the_time_limit(before: tuple[bytes, ...], said_so: str) -> None:
-    with FakeOpenAI() as server:
-        server.say(streamed(*before, "hang") if before else Answer(before=("hang",)))
-        error = failure(server, limit_s=SHORT_S)
-        assert server.left.wait(LONG_S)
-    assert (error.failure, error.charged) == ("timeout", "unknown") and said_so in error.reason
-
-
-HELLO = chunk({"content": "Hello"})
-
-
-@pytest.mark.parametrize(
-    ("answer", "charged"),
-    [
-        (streamed(HELLO, "cut"), "unknown"),
-        (Answer(before=("cut",)), "unknown"),
-        (streamed(HELLO), "unknown"),
-        (streamed(HELLO, DONE), "unknown"),
-        (streamed(HELLO, counted({"prompt_tokens": 9}), "cut"), "unknown"),
-        (streamed(HELLO, chunk({}, "stop"), counted({"prompt_tokens": 9}), "cut"), "usage"),
-        (streamed(HELLO, b'data: {"choices": [\n\n'), "unknown"),
-        (streamed(HELLO, b"data: 17\n\n", chunk({}, "stop"), DONE), "unknown"),
-        (streamed(HELLO, b"data: " + b"[" * 100_000 + b"\n\n"), "unknown"),
-        (streamed(b"data: " + b"x" * (5 * 1024 * 1024)), "unknown"),
-        (Answer((b"<html>Sign in to the hotel</html>",), kind="text/html"), "unknown"),
-        (streamed(HELLO, event({"error": {"message": "Upstream broke", "code": 502}, "choices": []})), "unknown"),
-        (streamed(HELLO, chunk({}, "error")), "unknown"),
-    ],
-)
-def test_a_broken_stream_is_no_reply(answer: Answer, charged: str) -> None:
-    with FakeOpenAI() as server:
-        server.say(answer)
-        error = failure(server)
-    assert (error.failure, error.charged) == ("model_error", charged)
-    assert (error.usage is not None) == (charged == "usage") or error.usage == Usage(input=9)
-
-
-def test_an_end_without_its_last_mark_is_an_end() -> None:
-    with FakeOpenAI() as server:
-        server.say(streamed(HELLO, chunk({}, "stop"), counted({"prompt_tokens": 9, "completion_tokens": 1})))
-        assert ask(server) == Reply("Hello", (), "end", Usage(input=9, output=1), "gpt-4o-2024-08-06")
-
-
-def test_a_rate_limit_in_the_middle_of_a_stream_is_one() -> None:
-    with FakeOpenAI() as server:
-        server.say(streamed(event({"error": {"message": "Slow down", "code": "429"}})))
-        assert failure(server, "openrouter").failure == "rate_limit"
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
-def test_nobody_there() -> None:
-    provider = OpenAI(PRESETS["custom"], {"WITAN_OPENAI_BASE_URL": f"http://127.0.0.1:{closed_port()}/v1"})
-    with pytest.raises(ProviderFailed) as caught:
-        run(lambda p: p.ask(prompt(), lambda _: None, LONG_S), provider)
-    assert (caught.value.failure, caught.value.charged) == ("help", "nothing")
-    standing = run(lambda p: p.standing(), provider)
-    assert not standing.usable and "cannot be reached" in standing.why and "WITAN_OPENAI" in standing.what_next
 
 
 def test_without_a_key_it_says_what_to_type() -> None:
@@ -481,43 +294,6 @@ def test_models_are_listed_with_what_is_known_of_them() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["openai", "custom"])
-def test_the_key_is_in_no_error_no_repr_and_no_log(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    answers = [
-        refused(401, f"Incorrect API key provided: {KEY}"),
-        refused(500, f"Bearer {KEY} made me fall over"),
-        Answer((f"<p>{KEY}</p>".encode(),), 502, "text/html"),
-        Answer((b"x",), kind=f"text/{KEY}"),
-        streamed(event({"error": {"message": f"bad {KEY}"}})),
-        streamed(HELLO, "cut"),
-    ]
-    with FakeOpenAI() as server:
-        for answer in answers:
-            server.say(answer)
-            provider = adapter(server, name)
-            with pytest.raises(ProviderFailed) as caught:
-                run(lambda p: p.ask(prompt(), lambda _: None, LONG_S), provider)
-            told = "".join(traceback.format_exception(caught.value)) + repr(provider)
-            assert KEY not in told
-        assert all(request.headers["authorization"] == f"Bearer {KEY}" for request in server.asked)
-    assert KEY not in caplog.text
-
-
-def test_who_stops_waiting_hangs_up() -> None:
-    async def cancel(provider: OpenAI) -> None:
-        task = asyncio.create_task(provider.ask(prompt(), lambda _: None, LONG_S))
-        assert await asyncio.to_thread(server.hanging.wait, LONG_S)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await asyncio.to_thread(server.left.wait, LONG_S)
-
-    with FakeOpenAI() as server:
-        server.say(streamed(HELLO, "hang"))
-        run(cancel, adapter(server))
-
-
 def test_twenty_at_once_each_get_their_own_reply_and_connections_serve_again() -> None:
     async def many(provider: OpenAI) -> list[Reply]:
         await provider.ask(prompt(), lambda _: None, LONG_S)
@@ -532,16 +308,6 @@ def test_twenty_at_once_each_get_their_own_reply_and_connections_serve_again() -
     assert len(server.bill) == 22
 
 
-WORDS = st.text(max_size=30)
-BLOCKS = st.one_of(
-    st.builds(Text, WORDS.map(lambda words: f"own:{words}")),
-    st.builds(Text, WORDS.map(lambda words: f"\ue000{words}"), st.sampled_from(["a.py", 'we"b>\n', "\ud800"])),
-    st.builds(Asked, st.sampled_from("abc"), st.just("read"), st.dictionaries(WORDS, WORDS, max_size=2)),
-    st.builds(Answered, st.sampled_from("abc"), WORDS.map(lambda words: f"\ue000{words}"), st.booleans()),
-)
-TURNS = st.lists(st.builds(Turn, st.sampled_from(["user", "assistant"]), st.lists(BLOCKS, max_size=4).map(tuple)))
-
-
 @given(TURNS.map(tuple), st.sampled_from(sorted(PRESETS)), st.booleans())
 def test_untrusted_words_never_speak_for_the_system_or_the_model(turns: Any, name: str, schema: bool) -> None:
     dialect: Dialect = PRESETS[name].dialect
@@ -551,8 +317,8 @@ def test_untrusted_words_never_speak_for_the_system_or_the_model(turns: Any, nam
     for message in body["messages"]:
         words = message["content"] or ""
         if message["role"] in ("system", "assistant"):
-            assert "\ue000" not in words
-        if message["role"] == "user" and "\ue000" in words:
+            assert FOREIGN not in words
+        if message["role"] == "user" and FOREIGN in words:
             assert "<quoted-" in words
         if message["role"] == "tool":
             assert message["tool_call_id"] == waiting.pop(0)

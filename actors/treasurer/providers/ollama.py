@@ -25,6 +25,8 @@ CONTEXT_USUAL_TOKENS, OUTPUT_MAX_TOKENS = 32_768, 8_192
 REPLY_MAX_CHARACTERS, CALLS_MAX = 4 * 1024 * 1024, 1000
 LOOK_S = 2.5
 GOOD_MODEL = "qwen3:8b"
+UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
+"""What the client raises over a line that is not what it takes it for."""
 T = TypeVar("T")
 
 
@@ -88,7 +90,9 @@ class Ollama:
         try:
             return await self._once(prompt, known, heard, hearing)
         except ollama.ResponseError as error:
-            if known.tools and "does not support tools" in error.error and not hearing.begun:
+            if hearing.begun:
+                raise
+            if known.tools and "does not support tools" in error.error:
                 known = self._known[prompt.model] = known._replace(tools=False)
                 return await self._once(prompt, known, heard, hearing)
             if Refusal(error.status_code if error.status_code > 0 else 400, {}, error.error).too_long:
@@ -143,7 +147,7 @@ class Ollama:
             failure = self._refused(error, hearing)
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
             failure = ProviderFailed("help", f"nothing answers at {self._where()}", charged="nothing")
-        except (httpx.HTTPError, httpx.InvalidURL, Malformed, ValueError, TypeError, AttributeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, Malformed, *UNREADABLE) as error:
             said = said_in(str(error), self._secrets()) or type(error).__name__
             failure = self._broken("model_error", f"what Ollama sends cannot be used: {said}", hearing)
         # Raised outside of the handlers: the client's errors hold the request, and that may hold a key.
@@ -156,8 +160,8 @@ class Ollama:
         if "system memory" in error.error:
             return ProviderFailed("help", told_so.reason, charged="nothing")
         if status == 404:
-            return ProviderFailed("help", f"{told_so.reason}; type: ollama pull …", charged="nothing")
-        charged = self._charged(hearing) if hearing.begun else told_so.charged
+            return ProviderFailed("help", f"{told_so.reason}; type: ollama pull {hearing.model}", charged="nothing")
+        charged = self._charged(hearing) if hearing.begun or told_so.charged != "nothing" else told_so.charged
         return ProviderFailed(told_so.failure, told_so.reason, told_so.wait_s, charged)
 
     def _broken(self, kind: Failure, reason: str, hearing: _Hearing) -> ProviderFailed:
