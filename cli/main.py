@@ -13,6 +13,7 @@ VERBS = {
     "watch": ("cli.verbs.watch", "See a task, or everything, as it happens."),
     "show": ("cli.verbs.show", "All that is known about one task."),
     "trace": ("cli.verbs.trace", "A task's runs, step by step, as a tree."),
+    "briefing": ("cli.verbs.briefing", "What an agent that takes a task up is told about it."),
     "artifacts": ("cli.verbs.artifacts", "What a task has produced; --save writes it."),
     "diff": ("cli.verbs.diff", "What a task has changed in its repository."),
     "apply": ("cli.verbs.apply", "Approve a task's work and merge it."),

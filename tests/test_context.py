@@ -19,6 +19,7 @@ from actors.treasurer.context import KEPT_ROUNDS, Transcript
 from actors.treasurer.measure import cut, estimate, line, shares
 from actors.treasurer.opening import Opening
 from actors.treasurer.schemas import specs_of
+from bus.envelope import Record
 from bus.errors import Missing
 from bus.messages import call, exec, step
 from bus.messages.base import Artifact, Excerpt, Recovery, TestResults, ToolCall
@@ -64,17 +65,17 @@ def test_every_prompt_of_every_simulated_run_is_one_that_providers_take(share: i
     assert prompts > 300 and kinds == {exec.ToolEnded, exec.ExecEnded, exec.ExecLost}
 
 
-def anew(run: str, records: list[object], seed: int) -> Transcript:
+def anew(run: str, records: list[Record], seed: int) -> Transcript:
     """The same records, the entities in another order, some of them twice: as somebody reads them who was not there."""
     rng, transcript = random.Random(seed), Transcript(run)
-    lines: dict[str, list[object]] = {}
+    lines: dict[str, list[Record]] = {}
     for record in records:
-        lines.setdefault(record.subject, []).append(record)  # type: ignore[attr-defined]
+        lines.setdefault(record.subject, []).append(record)
     while lines:
         subject = rng.choice(list(lines))
         record = lines[subject].pop(0)
         for _ in range(rng.choice((1, 1, 2))):
-            transcript.take(record)  # type: ignore[arg-type]
+            transcript.take(record)
         if not lines[subject]:
             del lines[subject]
     return transcript
