@@ -9,8 +9,16 @@ from actors.orchestrator.task import Task, evolve
 from bus.envelope import Commit
 from bus.messages import exec, step
 from bus.messages import task as said
+from bus.messages.call import CallParked, CallStarted, ModelFailed, ModelReplied
 
+BLOCKED = "blocked: budget"
 STEPS_SHOWN = 6
+
+OVER = (
+    said.PhaseRequested, said.PhaseAssigned, said.AssignmentLost, said.PhaseCompleted, said.PhaseFailed,
+    said.PersonAsked, said.TaskReset, said.TaskCompleted, said.TaskFailed, said.TaskCancelled,
+)  # fmt: skip
+"""After these the run whose call waited is not the one that the task goes on with."""
 
 
 @dataclass
@@ -41,13 +49,15 @@ class Progress:
     task: Task = field(default_factory=Task)
     seq: int = 0
     reason: str = ""
+    blocked: str = ""
+    """The scope of the cap that the newest call waits under; empty: no call waits for money."""
     phases: dict[str, PhaseLine] = field(default_factory=dict)
     steps: deque[str] = field(default_factory=lambda: deque(maxlen=STEPS_SHOWN))
     """What was done last, newest last, where somebody hands the steps over too."""
 
     @property
     def status(self) -> str:
-        return self.task.status
+        return BLOCKED if self.blocked else self.task.status
 
     @property
     def ended(self) -> bool:
@@ -55,8 +65,14 @@ class Progress:
 
     @property
     def rests(self) -> bool:
-        """Nothing more comes by itself: it is over, or a person must say how to go on."""
-        return self.ended or self.status == "waiting"
+        """Nothing more comes soon by itself: it is over, waits for money, or a person must say how to go on."""
+        return self.ended or bool(self.blocked) or self.status == "waiting"
+
+    @property
+    def calls(self) -> str:
+        """The subject of the calls of the run that is at work; empty: none is."""
+        at_work = self.task.assignment
+        return f"evt.call.{at_work.agent}.{at_work.run}" if at_work and not self.rests else ""
 
     def take(self, commit: Commit[Any], seq: int) -> None:
         """Go on by one commit and its place."""
@@ -66,7 +82,7 @@ class Progress:
             self._follow(event, commit.at)
 
     def take_step(self, commit: Commit[Any]) -> None:
-        """Take note of what a run of the task does."""
+        """Take note of what a run of the task does, and of its calls."""
         for event in commit.events:
             match event:
                 case step.ToolRequested(call=call, tool=tool, input=given):
@@ -80,8 +96,19 @@ class Progress:
                     self.steps.append(f"✔ {call}" if ok else f"✘ {call} {failure}")
                 case step.StepRecoveryStarted(failure=failure, strategy=strategy, tries=tries):
                     self.steps.append(f"↻ {failure}, try {tries}: {strategy}")
+                case CallStarted(reason=reason):
+                    self._unblock()
+                    self.steps.append(f"… asks {reason}")
+                case CallParked(why="budget", scope=scope) if not self.ended:
+                    self.blocked, self.reason = scope, f"the cap of the {scope} is used up"
+                case CallParked(why=why, scope=scope):
+                    self.steps.append(f"… a call waits for the {why}: {scope}")
+                case ModelReplied() | ModelFailed():
+                    self._unblock()
 
     def _follow(self, event: said.TaskEvent, at: str) -> None:
+        if isinstance(event, OVER):
+            self._unblock()
         match event:
             case said.TaskSubmitted(phases=phases):
                 self.phases = {name: PhaseLine(name) for name in phases}
@@ -115,6 +142,10 @@ class Progress:
                 self.reason = reason
             case said.PipelineResumed() | said.TaskReset() | said.TaskCompleted():
                 self.reason = ""
+
+    def _unblock(self) -> None:
+        if self.blocked:
+            self.blocked = self.reason = ""
 
     def _line(self, name: str) -> PhaseLine:
         return self.phases.setdefault(name, PhaseLine(name))

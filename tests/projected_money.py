@@ -68,7 +68,7 @@ class Till:
         """It replied, or failed with `failure`; what it did not cost is given back."""
         place = next(place for place, each in enumerate(self.under_way) if each[2] is started)
         task, role, _ = self.under_way.pop(place)
-        names = {"provider": started.provider, "model": started.model, "micro": micro}
+        names: dict[str, Any] = {"provider": started.provider, "model": started.model, "micro": micro}
         if failure := told.get("failure"):
             self.call(task, role, said.ModelFailed(started.turn, "mind", failure, f"it says {failure}", **names))
         else:
@@ -82,13 +82,14 @@ class Till:
             self.settled[started.reservation] = cost
             self.money(money.FundsSettled(started.reservation, cost, unknown), flow=task)
 
-    def park(self, task: str, role: str = "coder", why: str = "budget", scope: str = "day", until_s: float = 2e9) -> None:
+    def park(
+        self, task: str, role: str = "coder", why: str = "budget", scope: Any = "day", until_s: float = 2e9
+    ) -> None:
         """The run's next turn has to wait."""
         turn = self.turn(task, role)
         if why == "budget":
             window = {"day": TODAY, "council": TODAY, "month": TODAY[:7]}.get(scope, task)
-            told: Any = money.BudgetExhausted(scope=scope, window=window, wanted=900_000, left=100)
-            self.money(told, flow=task)
+            self.money(money.BudgetExhausted(scope, window, wanted=900_000, left=100), flow=task)
         self.call(task, role, said.CallParked(turn, why, scope, until_s))
 
     def rest(self, name: str, model: str, *events: Event) -> None:
@@ -109,7 +110,9 @@ class Till:
             case 1:
                 self.money(money.TaskToppedUp(task, dice.randrange(10**6), "more"), flow=task)
             case 2:
-                self.park(task, role, *dice.choice((("budget", "task"), ("budget", "day"), ("provider", "openai/gpt-6"))))
+                self.park(
+                    task, role, *dice.choice((("budget", "task"), ("budget", "day"), ("provider", "openai/gpt-6")))
+                )
             case 3:
                 self.rest(name, model, provider.RateLimited(name, model, 1_795_176_000.0 + dice.randrange(200)))
             case 4:

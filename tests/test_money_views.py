@@ -143,7 +143,13 @@ def test_spend_is_cut_every_way_and_knows_what_came_from_a_cache(store: Store, t
 def test_a_scripted_call_costs_nothing_and_is_no_part_of_the_mix(store: Store, till: Till) -> None:
     till.call("a", "coder", said.ModelReplied(1, "script:demo", "a thought"))
     row = one(store, till, "calls")
-    assert (row["provider"], row["model"], row["side"], row["cost_usd"], row["ms"]) == ("script", None, "script", 0, None)
+    assert (row["provider"], row["model"], row["side"], row["cost_usd"], row["ms"]) == (
+        "script",
+        None,
+        "script",
+        0,
+        None,
+    )
     assert seen(store, till, "mix") == []
 
 
@@ -189,10 +195,10 @@ def as_folded(budget: Budget) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_budget_is_what_the_treasurer_remembers_at_every_place(store: Store, seed: int) -> None:
     store.clear()
-    till = Till(seed).grow(40)
+    till = Till(seed).grow(30)
     store.take(till.history.records)
     budget = Budget()
     for record in till.history.records:
@@ -201,16 +207,16 @@ def test_the_budget_is_what_the_treasurer_remembers_at_every_place(store: Store,
         for event in read_commit(record).events:
             budget = evolve(budget, event)
         found = {(row["scope"], row["window"]): row for row in rows(store, "budget", record.seq, limit=1000)}
+        held = sum(row["reserved_micro"] for row in found.values() if row["scope"] == "task")
         for cut, (taken, cap) in as_folded(budget).items():
             row = found.pop(cut)
             assert (row["spent_micro"] + row["reserved_micro"], row["cap_micro"]) == (taken, cap), cut
         assert all(row["spent_micro"] + row["reserved_micro"] == 0 for row in found.values())
-        held = sum(row["reserved_micro"] for row in rows(store, "budget", record.seq, scope="task", limit=1000))
         assert held == sum(each.micro for each in budget.open.values())
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_cut_of_spend_is_all_that_was_settled(store: Store, seed: int) -> None:
     store.clear()
     till = Till(seed).grow(80)
@@ -223,32 +229,37 @@ def test_every_cut_of_spend_is_all_that_was_settled(store: Store, seed: int) -> 
     assert sum(row["spent_micro"] for row in rows(store, "budget", scope="task", limit=1000)) == total
 
 
-@given(st.integers(0, 10**9))
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_live_is_rebuilt_and_the_past_is_what_it_was(store: Store, tmp_path: Path, seed: int) -> None:
-    till, dice = Till(seed).grow(40), random.Random(seed)
-    whole = Store(tmp_path / "whole.duckdb")
-    whole.clear()
+def places_that_differ(live: Store, whole: Store, till: Till, dice: random.Random) -> Iterator[int]:
+    """Feed in random pieces, fold at random moments, and compare with the whole log as of the same place."""
     whole.take(till.history.records)
     whole.fold()
-    store.clear()
     reached = 0
     while reached < len(till.history.records):
-        reached = min(len(till.history.records), reached + dice.choice((1, 2, 7)))
-        store.take(till.history.records[:reached])
+        reached = min(len(till.history.records), reached + dice.choice((1, 4, 9, 14)))
+        live.take(till.history.records[:reached])
         if dice.random() < 0.4:
-            store.fold()
-        assert store.fingerprint(names=MONEY) == whole.fingerprint(reached, MONEY)
+            live.fold()
+        if live.fingerprint(names=MONEY) != whole.fingerprint(reached, MONEY):
+            yield reached
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_live_is_rebuilt_and_the_past_is_what_it_was(store: Store, tmp_path: Path, seed: int) -> None:
+    whole = Store(tmp_path / "whole.duckdb")
+    assert list(places_that_differ(store, whole, Till(seed).grow(60), random.Random(seed))) == []
     whole.close()
 
 
-def test_a_planted_wrong_sum_is_found(store: Store) -> None:
-    till = Till(5).grow(60)
-    store.take(till.history.records[:-1])
-    before = store.fingerprint(names=MONEY)
-    till.money(money.FundsReserved("planted", "a", "openai/gpt-6", "coder", 1, TODAY), flow="a")
-    store.take(till.history.records)
-    assert {name for name, mark in store.fingerprint(names=MONEY).items() if before[name] != mark} >= {"budget"}
+def test_a_view_that_looks_beyond_its_place_is_found(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = VIEWS["budget"]
+    planted = honest.made.replace("FROM events\n    WHERE kind = 'budget'", "FROM facts\n    WHERE kind = 'budget'")
+    assert planted != honest.made
+    monkeypatch.setitem(VIEWS, "budget", honest._replace(made=planted))
+    whole = Store(tmp_path / "whole.duckdb")
+    assert next(places_that_differ(store, whole, Till(5).grow(60), random.Random(1)))
+    whole.close()
 
 
 @pytest.mark.parametrize("view", MONEY)

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from bus.envelope import open_envelope
 from bus.errors import WitanError
 from bus.ids import fresh_id
 from cli.config import Settings
-from cli.follow import following, picture_of
+from cli.follow import picture_of
 from cli.options import placed
 from cli.output import Form, formatted, print_json, print_one, print_rows, talk
 from cli.pieces import pieces_of
@@ -44,7 +43,7 @@ def verb(text: str, settings: Settings, form: Form, detach: bool, id: str | None
 
     Without --repo the work is about the git repository that you are in; outside of one, or with --fresh, it is in a
     new repository. Your branches are touched by `witan apply` alone. Ends with 0 completed, 1 failed or cancelled,
-    5 waits for a person. Ctrl-C ends the watching, not the work.
+    4 waits for money, 5 waits for a person. Ctrl-C ends the watching, not the work.
 
     witan run "Add a --version flag" --base main
     """
@@ -98,22 +97,16 @@ def repository_of(folder: Path, sure: bool) -> Path | None:
 async def _stay(settings: Settings, form: Form, body: dict[str, object], id: str) -> Progress:
     """Submit, and follow the task and the steps of its runs until nothing more comes by itself."""
     from bus.jetstream import JetStreamLog
+    from cli.verbs.watch import stay
 
     async with connected(settings) as connection:
         log = JetStreamLog(connection)
         head = await log.head()
         answer = await command(connection, "cmd.orchestrator.submit_task", body, id)
         progress = Progress(str(answer["task_id"]))
-        subject = f"evt.task.{progress.id}"
-        newest = await log.last(subject)
-        patterns, after = ([subject], 0) if answer.get("repeated") else ([subject, *STEPS], head)
         with picture_of(form) as picture:
-            async for record in following(log, patterns, after):
-                if record.subject == subject or open_envelope(record).flow == progress.id:
-                    picture.show(record, progress)
-                if progress.rests and newest and record.seq >= newest.seq:
-                    return progress
-    raise AssertionError("a follower never ends by itself")
+            await stay(log, progress, picture, head, *STEPS)
+        return progress
 
 
 def _tell_what_was_made(settings: Settings, form: Form, progress: Progress) -> None:

@@ -4,9 +4,11 @@ import click
 
 from cli.config import Settings
 from cli.ids import TASK, task_of
+from cli.money import waiting, ways_on
 from cli.options import placed
-from cli.output import Form, formatted
-from cli.reading import Views, print_answer
+from cli.output import Form, formatted, talk
+from cli.progress import BLOCKED
+from cli.reading import Answer, Views, print_answer
 
 SHOWN = ("id", "status", "phase", "progress", "checklist", "agent", "priority", "text", "updated", "reason")
 
@@ -19,4 +21,21 @@ SHOWN = ("id", "status", "phase", "progress", "checklist", "agent", "priority", 
 def verb(task: str | None, limit: int, settings: Settings, form: Form) -> None:
     """The board: every task, where it stands and how far it is; or one task."""
     params: dict[str, str | int | None] = {"id": task_of(settings, task)} if task else {"limit": limit}
-    print_answer(Views(settings).ask("tasks", params), form, SHOWN)
+    views = Views(settings)
+    answer = views.ask("tasks", params)
+    blocked = _with_blocked(answer, views)
+    print_answer(answer, form, SHOWN)
+    for id, scope in blocked.items():
+        talk(f"{id} is {BLOCKED}. {ways_on(id, scope)}")
+
+
+def _with_blocked(answer: Answer, views: Views) -> dict[str, str]:
+    """Write it into the rows of the tasks that wait for money; those tasks, and under which cap."""
+    id, status, reason = (answer.columns.index(name) for name in ("id", "status", "reason"))
+    if all(row[status] != "running" for row in answer.rows):
+        return {}
+    blocked = waiting(views)
+    for row in answer.rows:
+        if row[status] == "running" and row[id] in blocked:
+            row[status], row[reason] = BLOCKED, f"the cap of the {blocked[row[id]]} is used up"
+    return {row[id]: blocked[row[id]] for row in answer.rows if row[status] == BLOCKED}

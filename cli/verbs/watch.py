@@ -4,11 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bus.envelope import Record, open_envelope
 from bus.errors import Missing
+from bus.log import Log, replay
+from bus.messages.call import CallParked
+from bus.messages.kinds import read_commit
 from cli.config import Settings
-from cli.exits import FAILED, OK, PERSON
-from cli.follow import following, lines_of, picture_of
+from cli.exits import BUDGET, FAILED, OK, PERSON
+from cli.follow import Picture, following, lines_of, picture_of
 from cli.ids import TASK, task_of
+from cli.money import ways_on
 from cli.options import placed
 from cli.output import Form, clean, formatted, talk
 from cli.progress import Progress
@@ -18,6 +23,8 @@ from cli.ticker import Ticker
 if TYPE_CHECKING:
     from bus.jetstream import JetStreamLog
 
+CALLS = "evt.call.>"
+
 
 @click.command("watch")
 @click.argument("task", metavar="[ID]", required=False, type=TASK)
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 def verb(task: str | None, settings: Settings, form: Form) -> int:
     """See task ID from its first event to its end: 0 when it completed, 1 when it failed or was cancelled.
 
-    It also ends, with 5, when the task waits for a person.
+    It also ends with 4 when the task waits for money, and with 5 when it waits for a person.
 
     Without ID: everything that happens from now on, until Ctrl-C.
     """
@@ -37,19 +44,46 @@ def watch_task(settings: Settings, task: str, form: Form) -> int:
     """Stay with one task until it has ended or waits for a person."""
 
     async def look(log: "JetStreamLog") -> int:
-        subject = f"evt.task.{task}"
-        newest = await log.last(subject)
-        if newest is None:
+        if await log.last(f"evt.task.{task}") is None:
             raise Missing(f"there is no task {task}")
         progress = Progress(task)
         with picture_of(form) as picture:
-            async for record in following(log, [subject]):
-                picture.show(record, progress)
-                if progress.rests and record.seq >= newest.seq:
-                    break
+            await stay(log, progress, picture, await log.head())
         return outcome_of(progress)
 
     return on_log(settings, look)
+
+
+async def stay(log: Log, progress: Progress, picture: Picture, head: int, *also: str) -> None:
+    """Show what the task had come to at the head, then what happens to it, until nothing more comes by itself.
+
+    Of its calls it is told which one waits, or all of them where somebody also wants to see the steps. How the run
+    at work stands says its newest call; to read all calls of all tasks since the log began would be too much.
+    """
+    subject = f"evt.task.{progress.id}"
+    async for batch in replay(log, [subject], until=head):
+        for record in batch:
+            picture.show(record, progress)
+    newest = await log.last(progress.calls) if progress.calls else None
+    if newest and newest.seq <= head and _waits(newest):
+        picture.show(newest, progress)
+    if not progress.rests:
+        await _go_on(log, progress, picture, head, *also)
+
+
+async def _go_on(log: Log, progress: Progress, picture: Picture, head: int, *also: str) -> None:
+    subject = f"evt.task.{progress.id}"
+    async for record in following(log, [subject, CALLS, *also], head):
+        mine = record.subject == subject or open_envelope(record).flow == progress.id
+        if mine and (also or not record.subject.startswith("evt.call.") or _waits(record)):
+            picture.show(record, progress)
+        if progress.rests:
+            return
+
+
+def _waits(record: Record) -> bool:
+    """Whether it leaves a call that waits."""
+    return isinstance(read_commit(record).events[-1], CallParked)
 
 
 def outcome_of(progress: Progress) -> int:
@@ -58,6 +92,9 @@ def outcome_of(progress: Progress) -> int:
         talk(f"{progress.id} waits for a person: {clean(progress.reason)}")
         talk(f'Look with `witan trace {progress.id}`; go on with `witan reset {progress.id} --reason "…"`.')
         return PERSON
+    if progress.blocked:
+        talk(f"{progress.id} is {progress.status}. {ways_on(progress.id, progress.blocked)}")
+        return BUDGET
     return OK if progress.status == "completed" else FAILED
 
 

@@ -116,6 +116,6 @@ SELECT * FROM budget
 WHERE ($scope IS NULL OR scope = $scope)
     AND ($window IS NULL OR "window" = $window)
     AND ($state IS NULL OR state = $state)
-ORDER BY array_position(['day', 'month', 'task', 'council'], scope),
+ORDER BY array_position(['day', 'month', 'council', 'task'], scope),
     CASE WHEN scope <> 'task' THEN "window" END DESC, updated DESC, "window"
 LIMIT $limit OFFSET $offset;

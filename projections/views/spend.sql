@@ -34,6 +34,6 @@ GROUP BY what, name;
 -- ask
 SELECT * FROM spend
 WHERE ($what IS NULL OR what = $what) AND ($name IS NULL OR name = $name)
-ORDER BY array_position(['day', 'month', 'task', 'model', 'provider', 'role'], what),
+ORDER BY array_position(['day', 'month', 'role', 'provider', 'model', 'task'], what),
     CASE WHEN what IN ('day', 'month') THEN name END DESC, micro DESC, calls DESC, name
 LIMIT $limit OFFSET $offset;
