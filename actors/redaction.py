@@ -26,11 +26,13 @@ GAP_MAX_BYTES = 100
 _SMALL = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 _LEFT_OUT = bytes(each for each in range(128) if not chr(each).isalnum())
 _label = re.compile(rb"\[redacted [A-Za-z0-9_.-]{1,64}\]")
-_ESCAPE = (
-    rb"[%\\&](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*|(?<=\\)x[0-9A-Fa-f]{2}"
-    rb"|(?<=&)(?:#\d{1,6}|#[xX][0-9A-Fa-f]{1,5}|[a-z]{2,4});)"
+_PERCENT, _BACKSLASH, _ENTITY = (
+    rb"[0-9A-Fa-f]{2}",
+    rb"(?:u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*|x[0-9A-Fa-f]{2})",
+    rb"(?:#\d{1,6}|#[xX][0-9A-Fa-f]{1,5}|[a-z]{2,4});",
 )
-_escape, _unit = re.compile(_ESCAPE), re.compile(_ESCAPE + rb"|.", re.DOTALL)
+_ESCAPES = [re.compile(begin + rest) for begin, rest in ((b"%", _PERCENT), (rb"\\", _BACKSLASH), (b"&", _ENTITY))]
+_ALL_ESCAPES = re.compile(rb"[%%\\&](?:(?<=%%)%b|(?<=\\)%b|(?<=&)%b)" % (_PERCENT, _BACKSLASH, _ENTITY))
 _begun_escape = re.compile(
     rb"(?:%[0-9A-Fa-f]?|(?:\\u[0-9A-Fa-f]{4})*\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|(?:\\u[0-9A-Fa-f]{4})+|&#?\w{0,6})\Z"
 )
@@ -38,17 +40,23 @@ _ENTITIES = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'
 
 
 class _View:
-    """A text as it stands, or with its escapes resolved; `plain` is that, `folded` what is left of it."""
+    """A text as it stands, or with some escapes resolved; `plain` is that, `folded` what is left of it."""
 
-    def __init__(self, text: bytes, plain: bytes) -> None:
-        self._text, self.plain, self.folded = text, plain, plain.translate(_SMALL, _LEFT_OUT)
+    def __init__(self, text: bytes, escape: re.Pattern[bytes] | None = None) -> None:
+        self._text, self._escape = text, escape
+        self.plain = escape.sub(_meant, text) if escape else text
+        self.folded = self.plain.translate(_SMALL, _LEFT_OUT)
 
     @cached_property
     def places(self) -> list[tuple[int, int]]:
         """Where each byte of `plain` stands in the text."""
-        if self.plain is self._text:
-            return [(at, at + 1) for at in range(len(self._text))]
-        return [each.span() for each in _unit.finditer(self._text) for _ in range(len(_meant(each)))]
+        places: list[tuple[int, int]] = []
+        done = 0
+        for each in self._escape.finditer(self._text) if self._escape else ():
+            places += [(at, at + 1) for at in range(done, each.start())]
+            places += [each.span()] * len(_meant(each))
+            done = each.end()
+        return places + [(at, at + 1) for at in range(done, len(self._text))]
 
     @cached_property
     def folded_places(self) -> list[tuple[int, int]]:
@@ -179,37 +187,34 @@ class Stream:
 
 
 def _views(text: bytes) -> list[_View]:
-    """As it stands, and with its escapes resolved if there are any."""
-    views = [_View(text, text)]
+    """As it stands, and with its escapes resolved: those of line ends, each other kind, and all together.
+
+    What looks like an escape may be part of the secret itself, so nothing is resolved in all of them.
+    """
     calm = text
     if b"\\" in text:
         for escape in (b"\\n", b"\\r", b"\\t"):
             calm = calm.replace(escape, b"  ")  # as long as before, so that nothing moves
-    if _escape.search(calm):
-        views.append(_View(calm, _escape.sub(_meant, calm)))
-    elif calm is not text:
-        views.append(_View(calm, calm))
-    return views
+    texts = dict.fromkeys((text, calm))
+    found = [escape for escape in _ESCAPES if escape.search(text)]
+    views = [_View(each) for each in texts]
+    together = [_ALL_ESCAPES] if len(found) > 1 else []
+    views += [_View(each, escape) for escape in found for each in (texts if not together else [text])]
+    return views + [_View(each, escape) for escape in together for each in texts]
 
 
 def _written(value: bytes) -> Iterator[bytes]:
     """The value as it is, in hex, and what of its base64 does not depend on what stands around it."""
-    yield from (value, value.hex().encode(), _in_json(value))
+    yield from (value, value.hex().encode(), re.sub(rb"[\"\\]", rb"\\\g<0>", value))
     for before in range(3):
         first, last = -(-8 * before // 6), 8 * (before + len(value)) // 6
         yield b64encode(bytes(before) + value + bytes(2))[first:last]
         yield urlsafe_b64encode(bytes(before) + value + bytes(2))[first:last]
 
 
-def _in_json(value: bytes) -> bytes:
-    return re.sub(rb"[\"\\]", rb"\\\g<0>", value)
-
-
 def _meant(unit: re.Match[bytes]) -> bytes:
     """What an escape stands for."""
     said = unit[0]
-    if len(said) < 3:
-        return said
     match said[:1], said[1:2]:
         case b"%", _:
             return bytes.fromhex(said[1:].decode())

@@ -236,6 +236,14 @@ def test_pieces_without_secrets_come_out_as_they_went_in(content: bytes, cuts: l
     assert b"".join(in_pieces(OURS, content, cuts)) == content
 
 
+@given(st.lists(st.text(" \n&%\\-w3éN東", max_size=30), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_pieces_that_are_whole_letters_come_out_as_whole_letters(pieces: list[str]) -> None:
+    stream = OURS.stream()
+    told = [stream.feed(piece.encode()).decode() for piece in pieces]
+    assert "".join([*told, stream.close().decode()]) == OURS.text("".join(pieces))
+
+
 def test_a_line_is_not_kept_back_for_long() -> None:
     stream = OURS.stream()
     assert stream.feed(b"collected 12 items\n") == b"collected 12 items\n"

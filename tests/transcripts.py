@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from actors.agent.playbooks import Playbook
 from actors.agent.role import Role
 from actors.tools import TOOLS
-from actors.treasurer.asking import Answered, Asked, Model, Prompt, Text
+from actors.treasurer.asking import Answered, Asked, Model, Prompt, Text, Turn
 from actors.treasurer.context import Transcript
 from actors.treasurer.opening import Opening
 from bus.envelope import Record
@@ -53,6 +53,11 @@ def asked(transcript: Transcript, role: Role = ROLE, model: Model = MODEL, openi
         transcript.hear(condensed)
         prompt = transcript.prompt(role, model, PLAYBOOKS, opening)
     return prompt
+
+
+def words(turn: Turn) -> str:
+    """All that is said in a turn."""
+    return "\n".join(block.text for block in turn.blocks if isinstance(block, Text | Answered))
 
 
 def breaches(prompt: Prompt) -> Iterator[str]:
