@@ -28,13 +28,14 @@ _LEFT_OUT = bytes(each for each in range(128) if not chr(each).isalnum())
 _label = re.compile(rb"\[redacted [A-Za-z0-9_.-]{1,64}\]")
 _PERCENT, _BACKSLASH, _ENTITY = (
     rb"[0-9A-Fa-f]{2}",
-    rb"(?:u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*|x[0-9A-Fa-f]{2})",
+    rb"(?:u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})",
     rb"(?:#\d{1,6}|#[xX][0-9A-Fa-f]{1,5}|[a-z]{2,4});",
 )
 _ESCAPES = [re.compile(begin + rest) for begin, rest in ((b"%", _PERCENT), (rb"\\", _BACKSLASH), (b"&", _ENTITY))]
 _ALL_ESCAPES = re.compile(rb"[%%\\&](?:(?<=%%)%b|(?<=\\)%b|(?<=&)%b)" % (_PERCENT, _BACKSLASH, _ENTITY))
 _begun_escape = re.compile(
-    rb"(?:%[0-9A-Fa-f]?|(?:\\u[0-9A-Fa-f]{4})*\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|(?:\\u[0-9A-Fa-f]{4})+|&#?\w{0,6})\Z"
+    rb"(?:%[0-9A-Fa-f]?|\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|\\u[dD][89abAB][0-9A-Fa-f]{2}(?:\\(?:u[0-9A-Fa-f]{0,3})?)?"
+    rb"|&#?\w{0,6})\Z"
 )
 _ENTITIES = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 
@@ -129,7 +130,6 @@ class Redactor:
         return value
 
     def stream(self) -> "Stream":
-        """For a text that comes in pieces."""
         return Stream(self)
 
     def settled(self, content: bytes) -> int:
@@ -239,7 +239,7 @@ _in_address = re.compile(r"://[^\s:/@]*:([^\s@/]+)@")
 
 def secrets_of(environ: Mapping[str, str]) -> dict[str, str]:
     """The values of the variables whose names speak of keys, and the passwords in addresses."""
-    found = {}
+    found: dict[str, str] = {}
     for name, value in environ.items():
         words = re.split(r"[^A-Z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper())
         spoken = any(map(_NAMES, words)) and not _NAMES_OF_PLACES(words[-1])

@@ -22,7 +22,12 @@ class _Shape(NamedTuple):
 
 def _shapes(name: str, rest: bytes, *begins: bytes) -> list[_Shape]:
     """One pattern for each beginning: a text is searched for a beginning much faster than for one of several."""
-    return [_Shape(name, begin, re.compile(re.escape(begin) + rest, re.DOTALL)) for begin in begins]
+    return [_Shape(name, begin, re.compile(re.escape(begin) + rest)) for begin in begins]
+
+
+def _keys(name: str, rest: bytes, *begins: bytes) -> list[_Shape]:
+    """The same for what never begins in the middle of a word."""
+    return [shape for each in begins for shape in _shapes(name, rb"(?<![A-Za-z0-9_]%b)" % re.escape(each) + rest, each)]
 
 
 _BLOCK = (
@@ -31,16 +36,16 @@ _BLOCK = (
 )
 _SHAPES = (
     *_shapes("private-key", _BLOCK, b"-----BEGIN "),
-    *_shapes("key", rb"[A-Za-z0-9_-]{16,}", b"sk-"),
-    *_shapes("github-token", rb"[A-Za-z0-9_]{20,}", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
-    *_shapes("gitlab-token", rb"[A-Za-z0-9_-]{16,}", b"glpat-"),
-    *_shapes("aws-key", rb"[A-Z0-9]{16}(?![A-Za-z0-9])", b"AKIA", b"ASIA"),
-    *_shapes("google-key", rb"[A-Za-z0-9_-]{30,}", b"AIza"),
-    *_shapes("google-token", rb"[A-Za-z0-9_-]{20,}", b"ya29."),
-    *_shapes("slack-token", rb"-[A-Za-z0-9-]{10,}", b"xoxb", b"xoxa", b"xoxp", b"xoxr", b"xoxs", b"xoxe"),
-    *_shapes("stripe-key", rb"[A-Za-z0-9]{16,}", b"sk_live_", b"rk_live_", b"sk_test_", b"rk_test_", b"whsec_"),
-    *_shapes("registry-token", rb"[A-Za-z0-9_-]{30,}", b"npm_", b"pypi-", b"hf_", b"dop_v1_", b"gsk_", b"xai-"),
-    *_shapes("jwt", rb"[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", b"eyJ"),
+    *_keys("key", rb"[A-Za-z0-9_-]{16,}", b"sk-"),
+    *_keys("github-token", rb"[A-Za-z0-9_]{20,}", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
+    *_keys("gitlab-token", rb"[A-Za-z0-9_-]{16,}", b"glpat-"),
+    *_keys("aws-key", rb"[A-Z0-9]{16}(?![A-Za-z0-9])", b"AKIA", b"ASIA"),
+    *_keys("google-key", rb"[A-Za-z0-9_-]{30,}", b"AIza"),
+    *_keys("google-token", rb"[A-Za-z0-9_-]{20,}", b"ya29."),
+    *_keys("slack-token", rb"-[A-Za-z0-9-]{10,}", b"xoxb", b"xoxa", b"xoxp", b"xoxr", b"xoxs", b"xoxe"),
+    *_keys("stripe-key", rb"[A-Za-z0-9]{16,}", b"sk_live_", b"rk_live_", b"sk_test_", b"rk_test_", b"whsec_"),
+    *_keys("registry-token", rb"[A-Za-z0-9_-]{30,}", b"npm_", b"pypi-", b"hf_", b"dop_v1_", b"gsk_", b"xai-"),
+    *_keys("jwt", rb"[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", b"eyJ"),
 )  # fmt: skip
 _LETTER = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
@@ -66,8 +71,7 @@ def shapes_in(text: bytes) -> Iterator[Span]:
     for name, begin, pattern in _SHAPES:
         if begin in text:
             for found in pattern.finditer(text):
-                if not found.start() or text[found.start() - 1] not in _LETTER:
-                    yield Span(found.start(), found.end(), name)
+                yield Span(found.start(), found.end(), name)
     small = text.lower()
     for name, begin, pattern in (*_GIVEN, _IN_ADDRESS):
         if begin in small:

@@ -150,6 +150,11 @@ def test_keys_are_known_by_their_shape(name: str) -> None:
     assert told == f"export X=[redacted {name}] # ours"
 
 
+@pytest.mark.parametrize("name", ["key", "github-token", "aws-key"])
+def test_a_key_behind_a_word_that_ends_like_one_begins_is_found(name: str) -> None:
+    assert Redactor({}).text(f"ask-{SHAPES[name]} task-{SHAPES[name]}").count("[redacted") == 2
+
+
 def test_a_private_key_without_its_end_or_on_one_line_of_json_is_one_too() -> None:
     whole = SHAPES["private-key"]
     assert Redactor({}).text(whole[: -len("-----END RSA PRIVATE KEY-----")]) == "[redacted private-key]"
@@ -249,6 +254,11 @@ def test_a_line_is_not_kept_back_for_long() -> None:
     assert stream.feed(b"collected 12 items\n") == b"collected 12 items\n"
     assert stream.feed(b"....") == b"...."
     assert stream.feed(b" done in 1 s\n") + stream.close() == b" done in 1 s\n"
+
+
+def test_endless_escapes_are_not_kept_for_ever() -> None:
+    stream = Redactor({"A": "a" * 20 + "b"}).stream()
+    assert sum(len(stream.feed(b"\\u0061" * 500)) for _ in range(10)) > 20_000
 
 
 def test_endless_words_are_not_kept_for_ever() -> None:
