@@ -26,7 +26,7 @@ from bus.jetstream import JetStreamLog
 from bus.log import Loaded
 from bus.messages.agent import Alive
 from bus.messages.guardian import BuryLetter
-from bus.messages.kinds import read_commit
+from bus.messages.kinds import COMMANDS_OF, read_commit
 from bus.messages.timers import AnyDue
 from bus.subjects import COMMANDS, TIMERS
 
@@ -208,7 +208,7 @@ class Shell(pykka.ThreadingActor):
                 self.decider.follows, self._place, lambda batch, _: me.tell(Records(batch))
             )
         name = self.decider.name
-        if name in ("orchestrator", "guardian"):
+        if name in COMMANDS_OF:
             callers = self.callers.get(name) or self.callers.setdefault(name, Callers(connection, name))
             failed = self.outbox.failed
             intake = self.intake = Intake(self.wires, self.decider, self._heads[1], me.tell, failed)

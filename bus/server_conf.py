@@ -10,6 +10,7 @@ from typing import NamedTuple
 PUBLIC_MAY_PUBLISH = ("cmd.>", "guardian.>", "ask.>", "$SRV.>")
 PUBLIC_MAY_NOT_PUBLISH = (
     "cmd.orchestrator.register_agent",
+    "cmd.treasurer.>",
     "cmd.guardian.join_watch",
     "cmd.guardian.acknowledge_freeze",
     "cmd.guardian.bury_letter",

@@ -1,6 +1,7 @@
 """The composition root: one object that holds all of Witan, opened and closed by the daemon, a test or a benchmark."""
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pykka import ActorRef
 
 import actors
 from actors.agent.decide import Agents
-from actors.agent.mind import Script, read_script
+from actors.agent.mind import MODELS, Script, read_script
 from actors.agent.team import Team
 from actors.decider import Decider
 from actors.executor.commands import Commands, Limits
@@ -20,11 +21,20 @@ from actors.executor.hands import Hands
 from actors.guardian.decide import Guardian
 from actors.librarian.decide import Librarian
 from actors.orchestrator.decide import Orchestrator
+from actors.orchestrator.rules import read_rules
 from actors.orchestrator.workflow import Workflow
 from actors.outbox import Wires
+from actors.redaction import Redactor, secrets_of
 from actors.supervisor import Supervisor
+from actors.treasurer.budget import Caps
+from actors.treasurer.buying import Buyer
 from actors.treasurer.decide import Treasurer
-from actors.treasurer.scripted import ScriptedMinds
+from actors.treasurer.minds import Minds
+from actors.treasurer.presets import read_presets
+from actors.treasurer.prices import read_prices
+from actors.treasurer.providers.all import providers
+from actors.treasurer.purse import micro_of
+from actors.treasurer.thinking import Thinking
 from bus import topology
 from bus.blobs import Blobs
 from bus.bridge import Bridge
@@ -134,7 +144,7 @@ class App:
 
     def _deciders(self) -> list[Decider]:
         settings = self.settings
-        script = read_script(_script_path(settings.script))
+        script = read_script(_script_path(settings.script)) if settings.script else MODELS
         shelf = read_shelf(settings)
         workflows = {name: found.what for name, found in shelf.workflows.items()}
         roles = {name: found.what for name, found in shelf.roles.items()}
@@ -144,11 +154,22 @@ class App:
         deciders: list[Decider] = [
             Guardian(settings.freeze_answer_s),
             Orchestrator(workflows, settings.lease_s, settings.pipelines),
-            Treasurer(script, ScriptedMinds()),
+            self._treasurer(script, team),
             Executor(team, self._hands(), lambda name, phase: workflows[name].phase(phase).produces),
             Librarian(list(playbooks.values())),
         ]
         return deciders + _hosts(settings, script, team)
+
+    def _treasurer(self, script: Script, team: Team) -> Treasurer:
+        settings, folders = self.settings, shelves(self.settings)
+        usd = (settings.daily_usd, settings.monthly_usd, settings.task_usd, settings.council_usd)
+        caps = Caps(*map(micro_of, usd))
+        if not script.is_models:
+            return Treasurer(script, Minds(None, self._publish), caps=caps)
+        prices = read_prices(folder / "prices.toml" for folder in folders)
+        buyer = Buyer(prices, read_presets(*folders))
+        thinking = Thinking(buyer, team, read_rules(*folders).weights, Redactor(secrets_of(os.environ)))
+        return Treasurer(script, Minds(providers(os.environ), self._publish), thinking, caps)
 
     def _hands(self) -> Hands:
         settings = self.settings

@@ -55,8 +55,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=100_000, description="a whole number from 1: how many runs one agent has at once")
     ] = 4
     script: Annotated[
-        str, Meta(min_length=1, description="the scripted mind: the name of one that Witan brings, or a path to a file")
-    ] = "demo"
+        str,
+        Meta(description="a script that thinks instead of models: one that Witan brings, or a path"),
+    ] = ""
+    daily_usd: Annotated[float, Meta(ge=0, le=1_000_000, description="dollars that may be spent on a UTC day")] = 2.0
+    monthly_usd: Annotated[float, Meta(ge=0, le=1_000_000, description="dollars that may be spent in a month")] = 20.0
+    task_usd: Annotated[float, Meta(ge=0, le=1_000_000, description="dollars that may be spent on one task")] = 0.5
+    council_usd: Annotated[
+        float, Meta(ge=0, le=1_000_000, description="dollars that the council may spend on a UTC day")
+    ] = 1.0
     territories: Annotated[
         dict[str, list[str]],
         Meta(description="a table: for an agent, the globs that it may write; unnamed agents have their role's"),

@@ -180,7 +180,8 @@ class Agents:
 
     def _is_played(self, work: WorkAssigned) -> bool:
         """Whether the mind leads this run turn by turn, and does not answer at once."""
-        return work.role in self.team.roles and self.script.plays(work.phase)
+        played = self.script.is_models or self.script.plays(work.phase)
+        return work.role in self.team.roles and played
 
     def _loop(self, desk: Desk, agent: str, work: WorkAssigned) -> Loop:
         return Loop(desk, agent, work, self.team, self.aside.setdefault(work.run, set()))

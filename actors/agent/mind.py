@@ -47,8 +47,13 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     turns: list[ScriptedTurn] = []
 
     @property
+    def is_models(self) -> bool:
+        """There is no script: models think."""
+        return not self.replies and not self.turns
+
+    @property
     def mind(self) -> str:
-        return f"script:{self.name}"
+        return "models" if self.is_models else f"script:{self.name}"
 
     def reply_to(self, work: WorkAssigned) -> ScriptedReply | None:
         return next((reply for reply in self.replies if reply.phase in (work.phase, "any")), None)
@@ -74,6 +79,9 @@ def artifact_of(reply: ScriptedReply, work: WorkAssigned) -> tuple[Artifact, byt
     large = len(content) > INLINE_MAX_BYTES
     artifact = Artifact(reply.name, reply.type, sha256(content), len(content), None if large else text)
     return artifact, content if large else None
+
+
+MODELS = Script("models", "no script: models think")
 
 
 def filled(value: object, task: str) -> object:

@@ -32,6 +32,8 @@ class Steps:
         "aside",
         "asked",
         "failed_now",
+        "failed_turns",
+        "loops",
         "marks",
         "mind_tries",
         "open",
@@ -64,6 +66,8 @@ class Steps:
         """Those of them that the mind's present turn does not wait for: they run in the background."""
         self.failed_now = False
         """Something in this turn went wrong."""
+        self.failed_turns = self.loops = 0
+        """How many turns something went wrong in, and how many steps went round in circles."""
         self.red = ""
         """What the last tests of this run said, when they did not pass."""
         self.marks: list[str] = []
@@ -89,6 +93,7 @@ def evolve(steps: Steps, event: said.StepEvent) -> Steps:
         case said.StepsClosed():
             steps.status, steps.asked, steps.resting = "closed", False, False
         case said.ModelRequested():
+            steps.failed_turns += steps.failed_now
             steps.turn, steps.again, steps.asked, steps.failed_now = event.turn, event.again, True, False
             steps.resting = False
             steps.aside.update(steps.open)
@@ -126,6 +131,7 @@ def _step_ended(steps: Steps, event: said.StepEnded) -> None:
         steps.recovering[event.failure] = request.tool
     steps.aside.discard(event.call)
     steps.failed_now = steps.failed_now or not event.ok
+    steps.loops += event.loop
     if event.mark:
         steps.marks = [*steps.marks, event.mark][-MARKS:]
 

@@ -123,3 +123,40 @@ class Provider(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Survey(NamedTuple):
+    """Find out who can be asked."""
+
+
+class Surveyed(NamedTuple):
+    """Who can be asked, and why the others cannot."""
+
+    models: list[Model]
+    standings: list[Standing]
+
+
+class Asking(NamedTuple):
+    """Ask this provider; what it says on the way goes to `topic`."""
+
+    provider: str
+    prompt: Prompt
+    limit_s: float
+    topic: str
+
+
+class Failed(NamedTuple):
+    """What `ProviderFailed` says, as a fact."""
+
+    failure: str
+    reason: str
+    wait_s: float
+    charged: str
+    usage: Usage | None
+
+
+class Bought(NamedTuple):
+    """What came of asking."""
+
+    outcome: Reply | Failed
+    ms: float

@@ -1,4 +1,4 @@
-"""What the treasurer does: each request of a run is put to the mind, and the reply goes on the log."""
+"""What the treasurer does: each request of a run is put to whatever thinks for it, and the reply goes on the log."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,11 +9,18 @@ from actors.agent.mind import Script, ScriptedTurn, calls_of
 from actors.agent.steps import Steps, all_but
 from actors.decider import Done, Effects, Hold, Message
 from actors.desk import Desk
+from actors.treasurer import purse
+from actors.treasurer.asking import Bought, Surveyed
+from actors.treasurer.budget import SUBJECT, Budget, Caps
+from actors.treasurer.call import Calls
+from actors.treasurer.thinking import Thinking
 from bus.envelope import Record, open_envelope
 from bus.messages import step as said
 from bus.messages.agent import Alive
+from bus.messages.budget import SetCaps, TopUp
 from bus.messages.call import ModelFailed, ModelReplied
-from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
+from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch, ThawOrdered
+from bus.messages.timers import CallsDue
 
 GUARDIAN = "evt.guardian.main"
 REPLY_MAX_BYTES, CALLS_MAX = 24 * 1024, 20
@@ -42,17 +49,23 @@ class _Known(NamedTuple):
 
 
 class Treasurer:
-    """The only one who knows what thinks. In this release that is a script; it costs nothing."""
+    """The only one who knows what thinks: a script, or models that are bought under a budget."""
 
     name = "treasurer"
     follows: Sequence[str] = ("evt.step.*.*", GUARDIAN)
     watches: Sequence[str] = (GUARDIAN,)
     ignores: Sequence[type] = all_but(said.ModelRequested, said.StepsClosed)
     beat_s = 0.0
-    woken_as: Sequence[str] = ()
+    woken_as: Sequence[str] = ("treasurer",)
 
-    def __init__(self, script: Script, effects: Effects) -> None:
-        self.script = script
+    def __init__(
+        self,
+        script: Script,
+        effects: Effects,
+        thinking: Thinking | None = None,
+        caps: Caps | None = None,
+    ) -> None:
+        self.script, self.thinking, self.caps = script, thinking, caps
         self.effects: Effects | None = effects
         self.known: dict[str, _Known] = {}
         self.busy: set[str] = set()
@@ -73,6 +86,11 @@ class Treasurer:
 
     def recover(self, desk: Desk, message: Message) -> None:
         self.known, self.busy = {}, set()
+        if self.caps is not None:
+            purse.configure(desk, self.caps)
+        if self.thinking is not None:
+            self.thinking.forget_all()
+            self._tidy_up(desk)
         desk.send("guardian", "join_watch", JoinWatch(actor=self.name))
         if frozen := desk.state(GUARDIAN).frozen:
             desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=frozen, actor=self.name))
@@ -87,9 +105,27 @@ class Treasurer:
                 self.busy.discard(body.key)
                 desk.close(body.key)
                 self._reply(desk, body.told)
+            case Done(told=Bought()):
+                if self.thinking is not None:
+                    self.thinking.bought(desk, body.key, body.told)
+                    self._look_again(desk)
+            case Done(told=Surveyed()):
+                if self.thinking is not None:
+                    self.thinking.surveyed(desk, body.told)
+                    self._wake(desk)
             case said.StepsClosed():
                 self.known.pop(message.subject, None)
+                if self.thinking is not None:
+                    self.thinking.forget(message.subject)
                 desk.forget(_calls_of(message.subject))
+            case SetCaps():
+                purse.set_caps(desk, body)
+                self._look_again(desk)
+            case TopUp():
+                purse.top_up(desk, body)
+                self._look_again(desk)
+            case CallsDue() | ThawOrdered():
+                self._look_again(desk)
             case FreezeOrdered():
                 desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=body.order, actor=self.name))
             case _:
@@ -106,6 +142,10 @@ class Treasurer:
         known = self._known(desk, message.subject)
         if known.closed:
             return  # nobody waits for a reply any more
+        if self.thinking is not None and not self.script.plays(known.phase):
+            self.thinking.ask(desk, message.subject, wish)
+            self._wake(desk)
+            return
         turn = self.script.turn_of(known.phase, known.recovery, wish.turn)
         if turn is None:
             reason = f"the script {self.script.name} has no turn {wish.turn} for {known.phase}"
@@ -118,6 +158,29 @@ class Treasurer:
             desk.perform(key, asked)
         else:
             self._reply(desk, asked)
+
+    def _look_again(self, desk: Desk) -> None:
+        """Something has changed that calls may have waited for."""
+        if self.thinking is not None and not desk.state(GUARDIAN).frozen:
+            self.thinking.again(desk, self.thinking.buyer.waiting())
+            self._wake(desk)
+
+    def _wake(self, desk: Desk) -> None:
+        """When the first of those that wait has waited long enough."""
+        assert self.thinking is not None
+        waits = [parked.until_s for parked in self.thinking.buyer.parked.values()]
+        if waits:
+            desk.wake(self.name, "calls", max(min(waits), desk.message.now_s + 1), CallsDue())
+
+    def _tidy_up(self, desk: Desk) -> None:
+        """After a crash: funds of calls that never began, or whose end is on the log, are settled."""
+        budget: Budget = desk.state(SUBJECT)
+        for reservation in list(budget.open):
+            agent, run, turn, again = reservation.split("/")
+            calls: Calls = desk.peek(f"evt.call.{agent}.{run}")
+            if not calls.has_begun(int(turn), int(again)):
+                answered = calls.answered == (int(turn), int(again))
+                purse.settle(desk, reservation, calls.micro if answered else 0)
 
     def _reply(self, desk: Desk, asked: Asked) -> None:
         turn = asked.said

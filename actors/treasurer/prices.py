@@ -20,7 +20,7 @@ from bus.messages.call import Usage
 
 KNOWN_MAX = 4096
 WHAT_NEXT = 'Mend the file: [[price]] with provider = "custom", model = "qwen*", input_usd = 0.2, output_usd = 0.6.'
-LISTED_AS = {"gemini": "google"}
+LISTED_AS = {"gemini": "google", "claude": "anthropic", "codex": "openai"}
 """Providers that the list calls otherwise."""
 AROUND_DAYS = 1
 """What was asked yesterday is settled today, and what is reserved today may be settled tomorrow: the dearest counts."""

@@ -30,4 +30,8 @@ class RecoveryDue(Due, frozen=True):
     task: str
 
 
-AnyDue = LeasesDue | FreezeDue | StepDue | RecoveryDue
+class CallsDue(Due, frozen=True):
+    """Some call has waited long enough for money or for a provider."""
+
+
+AnyDue = LeasesDue | FreezeDue | StepDue | RecoveryDue | CallsDue

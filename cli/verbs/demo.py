@@ -51,7 +51,7 @@ def verb(folder: Path | None, form: Form) -> int:
     server, the log, the actors, the tables, the files, the sandbox, the tests that fail at first, the deployment.
     """
     room = folder or Path(tempfile.mkdtemp(prefix="witan-demo-"))
-    settings = Settings(state_dir=room.absolute() / ".witan")
+    settings = Settings(state_dir=room.absolute() / ".witan", script="demo")
     try:
         return _run(settings, form, kept=folder is not None)
     finally:

@@ -1,0 +1,298 @@
+"""How a reply is bought: choose a model, reserve the most it can cost, ask, settle, tell. Or wait, and say for what."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from actors.desk import Desk
+from actors.treasurer import health, purse
+from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, Surveyed
+from actors.treasurer.call import Calls
+from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose
+from actors.treasurer.presets import Presets
+from bus.days import day_of
+from bus.messages import call as said
+from bus.messages.budget import FundsReserved
+from bus.messages.call import Usage
+from bus.messages.provider import BreakerClosed, BreakerOpened, RateLimited
+
+CALL_MAX_S = 300.0
+RECENT = 100
+"""The mix is that of so many calls."""
+WAIT_MAX_S = 60.0
+"""A provider that wants to rest longer is waited for by a timer, and the run is told only so much."""
+TEXT_MAX_BYTES = 16 * 1024
+
+
+class Wanted(NamedTuple):
+    """One reply that a run needs."""
+
+    key: str
+    subject: str
+    agent: str
+    run: str
+    task: str
+    role: str
+    turn: int
+    again: int
+
+    @property
+    def reservation(self) -> str:
+        return f"{self.agent}/{self.run}/{self.turn}/{self.again}"
+
+
+class Prices(Protocol):
+    """What models cost, in millionths of a dollar; None: nobody knows."""
+
+    def per_million(self, provider: str, model: str) -> tuple[int, int] | None: ...
+
+    def bound_of(self, provider: str, model: str, input_max_tokens: int, output_max_tokens: int) -> int | None: ...
+
+    def micro_of(self, provider: str, model: str, usage: Usage) -> int | None: ...
+
+    def version(self) -> str: ...
+
+
+class Worded(NamedTuple):
+    """A prompt, and how many tokens it is at most."""
+
+    prompt: Prompt
+    tokens: int
+
+
+class Parked(NamedTuple):
+    """A request that waits; until then, or until something changes."""
+
+    wanted: Wanted
+    until_s: float
+
+
+class Buyer:
+    """Buys replies. What it keeps beside the log is only what follows from it, or can be found out again."""
+
+    def __init__(self, prices: Prices, presets: Presets) -> None:
+        self.prices, self.presets = prices, presets
+        self.surveyed = Surveyed([], [])
+        self.under_way: dict[str, tuple[Wanted, Chosen]] = {}
+        self.parked: dict[str, Parked] = {}
+        self.tried: dict[str, list[Tried]] = {}
+        """By run and turn: the models that failed to give this reply."""
+        self.in_a_row: dict[str, int] = {}
+        self.recent: list[bool] = []
+        """Of the last calls: whether they were paid."""
+
+    def buy(self, desk: Desk, wanted: Wanted, facts: Facts, worded: Callable[[Model, Chosen], Worded]) -> bool:
+        """Begin to buy it. False: there is nobody to ask, and the run has been told so."""
+        now_s = desk.message.now_s
+        facts = facts._replace(tried=tuple(self.tried.get(_turn_of(wanted), ())), mix=self._mix())
+        chosen = choose(self._candidates(desk, now_s), facts, self.presets, self.surveyed.standings)
+        if isinstance(chosen, Unable):
+            return self._nobody(desk, wanted, chosen)
+        model = next(each for each in self.surveyed.models if (each.provider, each.name) == chosen[:2])
+        prompt, tokens = worded(model, chosen)
+        micro = 0 if model.local else self.prices.bound_of(*chosen[:2], tokens, prompt.output_max_tokens)
+        if micro is None:
+            self._fail(desk, wanted, "help", f"nobody knows what {chosen.provider}/{chosen.model} costs", chosen)
+            return False
+        reserved = FundsReserved(
+            reservation=wanted.reservation,
+            task=wanted.task,
+            model=f"{chosen.provider}/{chosen.model}",
+            role=wanted.role,
+            micro=micro,
+            at_day=day_of(now_s),
+        )
+        short = purse.reserve(desk, reserved)
+        if short is not None:
+            purse.exhausted(desk, short, micro, wanted.task)
+            self._park(desk, wanted, "budget", short.scope, purse.ends_at_s(short, now_s))
+            return True
+        self._begin(desk, wanted, chosen, prompt)
+        return True
+
+    def _begin(self, desk: Desk, wanted: Wanted, chosen: Chosen, prompt: Prompt) -> None:
+        started = said.CallStarted(
+            turn=wanted.turn,
+            provider=chosen.provider,
+            model=chosen.model,
+            reason=chosen.reason,
+            reservation=wanted.reservation,
+            again=wanted.again,
+        )
+        desk.append(wanted.subject, started, flow=wanted.task)
+        self.under_way[wanted.key] = (wanted, chosen)
+        topic = f"live.thought.{wanted.agent}.{wanted.run}"
+        desk.perform(wanted.key, Asking(chosen.provider, prompt, CALL_MAX_S, topic))
+
+    def bought(self, desk: Desk, key: str, told: Bought) -> None:
+        """The call is over: its end goes on the log, and the funds that it did not need go back."""
+        wanted, chosen = self.under_way.pop(key)
+        self.recent = [*self.recent, not self._is_local(chosen)][-RECENT:]
+        if isinstance(told.outcome, Reply):
+            self._replied(desk, wanted, chosen, told)
+        else:
+            self._failed(desk, wanted, chosen, told.outcome)
+
+    def _replied(self, desk: Desk, wanted: Wanted, chosen: Chosen, told: Bought) -> None:
+        reply = told.outcome
+        assert isinstance(reply, Reply)
+        micro = self._cost(chosen, reply.usage)
+        replied = said.ModelReplied(
+            turn=wanted.turn,
+            mind=f"{chosen.provider}/{reply.model}",
+            text=_bounded(reply.text),
+            calls=list(reply.calls),
+            again=wanted.again,
+            ms=told.ms,
+            provider=chosen.provider,
+            model=chosen.model,
+            stop=reply.stop,
+            usage=reply.usage,
+            micro=micro or 0,
+            prices="" if self._is_local(chosen) else self.prices.version(),
+        )
+        desk.append(wanted.subject, replied, flow=wanted.task)
+        purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
+        self.tried.pop(_turn_of(wanted), None)
+        self._is_well(desk, chosen)
+
+    def _failed(self, desk: Desk, wanted: Wanted, chosen: Chosen, failed: Failed) -> None:
+        micro = self._charged(chosen, failed)
+        self._fail(desk, wanted, failed.failure, failed.reason, chosen, min(failed.wait_s, WAIT_MAX_S), micro or 0)
+        purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
+        name = f"{chosen.provider}/{chosen.model}"
+        self.tried.setdefault(_turn_of(wanted), []).append(Tried(name, failed.failure))
+        self._is_unwell(desk, chosen, failed)
+
+    def lost(self, desk: Desk, wanted: Wanted) -> None:
+        """It was begun before a crash, and nobody knows what became of it: it is paid for, and has failed."""
+        purse.settle(desk, wanted.reservation, 0, unknown=True)
+        self._fail(desk, wanted, "lost", "Witan stopped while the model was being asked", None)
+
+    def wait(self, wanted: Wanted, until_s: float) -> None:
+        """Nothing is known yet that would be worth an event."""
+        self.parked[wanted.key] = Parked(wanted, until_s)
+
+    def waiting(self) -> list[Wanted]:
+        """What waits, oldest first: something has changed that it may have waited for."""
+        return [each.wanted for each in self.parked.values()]
+
+    def _nobody(self, desk: Desk, wanted: Wanted, unable: Unable) -> bool:
+        if unable.rests:
+            until_s = min(self._rests_until(desk), desk.message.now_s + 600)
+            self._park(desk, wanted, "provider", unable.reason, max(until_s, desk.message.now_s + 1))
+            return True
+        self._fail(desk, wanted, "help", f"{unable.reason} {unable.what_next}".strip(), None)
+        return False
+
+    def _park(self, desk: Desk, wanted: Wanted, why: str, scope: str, until_s: float) -> None:
+        calls: Calls = desk.state(wanted.subject)
+        if calls.parked != (wanted.turn, wanted.again):
+            parked = said.CallParked(turn=wanted.turn, why=why, scope=scope, until_s=until_s, again=wanted.again)
+            desk.append(wanted.subject, parked, flow=wanted.task)
+        self.parked[wanted.key] = Parked(wanted, until_s)
+
+    def _fail(
+        self,
+        desk: Desk,
+        wanted: Wanted,
+        failure: str,
+        reason: str,
+        chosen: Chosen | None,
+        wait_s: float = 0,
+        micro: int = 0,
+    ) -> None:
+        failed = said.ModelFailed(
+            turn=wanted.turn,
+            mind=f"{chosen.provider}/{chosen.model}" if chosen else "nobody",
+            failure=failure,
+            reason=_bounded(reason),
+            again=wanted.again,
+            wait_s=wait_s,
+            provider=chosen.provider if chosen else "",
+            model=chosen.model if chosen else "",
+            micro=micro,
+        )
+        desk.append(wanted.subject, failed, flow=wanted.task)
+
+    def _candidates(self, desk: Desk, now_s: float) -> list[Candidate]:
+        standing = {each.provider: each for each in self.surveyed.standings}
+        return [
+            Candidate(
+                model,
+                standing[model.provider],
+                self._price(model),
+                self._health(desk, model.provider, model.name).until_s > now_s,
+            )
+            for model in self.surveyed.models
+        ]
+
+    def _price(self, model: Model) -> Price | None:
+        listed = None if model.local else self.prices.per_million(model.provider, model.name)
+        return Price(*listed) if listed else None
+
+    def _rests_until(self, desk: Desk) -> float:
+        """When the first of those that rest may be asked again."""
+        return min(
+            (self._health(desk, model.provider, model.name).until_s for model in self.surveyed.models), default=0.0
+        )
+
+    @staticmethod
+    def _health(desk: Desk, provider: str, model: str) -> health.Health:
+        found: health.Health = desk.state(health.subject_of(provider, model))
+        return found
+
+    def _is_well(self, desk: Desk, chosen: Chosen) -> None:
+        name = f"{chosen.provider}/{chosen.model}"
+        self.in_a_row.pop(name, None)
+        if self._health(desk, chosen.provider, chosen.model).opened:
+            closed = BreakerClosed(provider=chosen.provider, model=chosen.model)
+            desk.append(health.subject_of(chosen.provider, chosen.model), closed)
+
+    def _is_unwell(self, desk: Desk, chosen: Chosen, failed: Failed) -> None:
+        """A model that asks for rest gets it; one that fails again and again gets it unasked."""
+        subject, now_s = health.subject_of(chosen.provider, chosen.model), desk.message.now_s
+        name = f"{chosen.provider}/{chosen.model}"
+        if failed.failure == "rate_limit":
+            until_s = now_s + max(failed.wait_s, 1)
+            desk.append(subject, RateLimited(provider=chosen.provider, model=chosen.model, until_s=until_s))
+            return
+        self.in_a_row[name] = self.in_a_row.get(name, 0) + 1
+        if self.in_a_row[name] >= health.FAILURES_MAX:
+            rest_s = self._health(desk, chosen.provider, chosen.model).rest_s
+            opened = BreakerOpened(
+                provider=chosen.provider,
+                model=chosen.model,
+                failures=self.in_a_row[name],
+                until_s=now_s + rest_s,
+                reason=failed.reason[:500],
+            )
+            desk.append(subject, opened)
+
+    def _is_local(self, chosen: Chosen) -> bool:
+        return any(
+            each.local for each in self.surveyed.models if (each.provider, each.name) == (chosen.provider, chosen.model)
+        )
+
+    def _cost(self, chosen: Chosen, usage: Usage) -> int | None:
+        return 0 if self._is_local(chosen) else self.prices.micro_of(chosen.provider, chosen.model, usage)
+
+    def _charged(self, chosen: Chosen, failed: Failed) -> int | None:
+        """What a failed call cost; None: nobody knows."""
+        if failed.charged == "nothing" or self._is_local(chosen):
+            return 0
+        return self._cost(chosen, failed.usage) if failed.charged == "usage" and failed.usage else None
+
+    def _mix(self) -> Mix:
+        paid = sum(self.recent)
+        return Mix(len(self.recent) - paid, paid)
+
+
+def _turn_of(wanted: Wanted) -> str:
+    return f"{wanted.subject}/{wanted.turn}"
+
+
+def _bounded(text: str) -> str:
+    """What a commit can hold of it."""
+    return (
+        text if len(text.encode()) <= TEXT_MAX_BYTES else text.encode()[:TEXT_MAX_BYTES].decode(errors="ignore") + " …"
+    )

@@ -1,0 +1,107 @@
+"""Whatever thinks, on the loop's side: providers are asked here, and a script thinks as long as its file says."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from actors.decider import Done, Effect, Progress
+from actors.treasurer.asking import (
+    Asking,
+    Bought,
+    Failed,
+    Model,
+    Provider,
+    ProviderFailed,
+    Reply,
+    Standing,
+    Survey,
+    Surveyed,
+)
+from actors.treasurer.decide import Asked
+
+SURVEY = "survey"
+SURVEY_S = 3.0
+"""A provider that has not said by then whether it can be used cannot be used now."""
+
+
+class Minds:
+    """Calls run side by side, each in a task of its own."""
+
+    def __init__(self, providers: Sequence[Provider] | None, publish: Callable[[str, bytes], None]) -> None:
+        """Without providers only scripts think."""
+        self._surveys = providers is not None
+        self._providers = {provider.name: provider for provider in providers or ()}
+        self._publish = publish
+        self._tell: Callable[[Progress | Done], None] = lambda _: None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger().bind(actor="treasurer")
+
+    async def open(self, tell: Callable[[Progress | Done], None]) -> None:
+        """Who can be asked is told when it is known: somebody who does not answer holds nobody up."""
+        self._tell = tell
+        if self._surveys:
+            self._start(SURVEY, self._survey())
+
+    async def close(self) -> None:
+        """What is under way is given up; nobody will know what it came to."""
+        self._tell = lambda _: None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for provider in self._providers.values():
+            await provider.close()
+
+    def perform(self, effect: Effect) -> None:
+        match effect.what:
+            case Asked() as asked:
+                self._start(effect.key, _after(asked.said.delay_s, asked))
+            case Survey():
+                self._start(effect.key, self._survey())
+            case Asking() as asking:
+                self._start(effect.key, self._ask(asking))
+
+    def _start(self, key: str, work: Coroutine[Any, Any, Any]) -> None:
+        async def run() -> None:
+            self._tell(Done(key, await work))
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _survey(self) -> Surveyed:
+        found = await asyncio.gather(*(self._look_at(provider) for provider in self._providers.values()))
+        return Surveyed([model for _, models in found for model in models], [standing for standing, _ in found])
+
+    async def _look_at(self, provider: Provider) -> tuple[Standing, list[Model]]:
+        try:
+            async with asyncio.timeout(SURVEY_S):
+                standing = await provider.standing()
+                return standing, await provider.models() if standing.usable else []
+        except TimeoutError:
+            return Standing(provider.name, False, f"no answer within {SURVEY_S:g} s"), []
+        except ProviderFailed as failed:
+            return Standing(provider.name, False, failed.reason), []
+
+    async def _ask(self, asking: Asking) -> Bought:
+        began = time.perf_counter()
+        outcome: Reply | Failed
+        try:
+            provider = self._providers[asking.provider]
+            outcome = await provider.ask(asking.prompt, lambda text: self._hear(asking.topic, text), asking.limit_s)
+        except ProviderFailed as failed:
+            outcome = Failed(failed.failure, failed.reason, failed.wait_s, failed.charged, failed.usage)
+        except Exception as error:
+            self._log.error("an adapter failed", provider=asking.provider, exc_info=error)
+            outcome = Failed("model_error", f"{type(error).__name__} in the adapter", 0, "unknown", None)
+        return Bought(outcome, round((time.perf_counter() - began) * 1000, 3))
+
+    def _hear(self, topic: str, text: str) -> None:
+        self._publish(topic, text.encode())
+
+
+async def _after(seconds: float, then: Any) -> Any:
+    await asyncio.sleep(seconds)
+    return then

@@ -1,0 +1,204 @@
+"""What a run's mind is asked: its conversation is read from the log, put into words, and a reply to it is bought."""
+
+from typing import NamedTuple
+
+from actors.agent.steps import Steps, evolve
+from actors.agent.team import Team
+from actors.desk import Desk
+from actors.orchestrator.routing import Weights, complexity
+from actors.orchestrator.task import Task
+from actors.redaction import Redactor
+from actors.treasurer.asking import Bought, Model, Survey, Surveyed
+from actors.treasurer.briefing import brief
+from actors.treasurer.buying import Buyer, Wanted, Worded
+from actors.treasurer.call import Calls
+from actors.treasurer.choosing import Chosen, Facts
+from actors.treasurer.context import Transcript
+from actors.treasurer.knowing import facts_of
+from actors.treasurer.measure import estimate
+from actors.treasurer.opening import Artifacts, Opening
+from bus.envelope import Record
+from bus.messages import step as said
+from bus.messages.agent import WorkAssigned
+from bus.messages.base import Event
+from bus.messages.kinds import read_commit
+from bus.messages.run import RunFinished
+
+SURVEY = "survey"
+SURVEY_AGAIN_S = 10.0
+LOOK_BACK = 5000
+"""An assignment stands so few places before the first step of its run, or else it is looked for from the beginning."""
+AT_MOST = 1.3
+"""Tokens are estimated; so much more is reserved for."""
+
+
+class _Run(NamedTuple):
+    """One run as far as its mind is concerned."""
+
+    transcript: Transcript
+    steps: Steps
+
+
+class Thinking:
+    """Everything that stands between a request and a reply that is bought. The conversations follow from the log."""
+
+    def __init__(self, buyer: Buyer, team: Team, weights: Weights, redactor: Redactor) -> None:
+        self.buyer, self.team, self.weights, self.redactor = buyer, team, weights, redactor
+        self.runs: dict[str, _Run] = {}
+        self.surveyed_s: float | None = None
+        """When it was found out last who can be asked; None: that is still to come."""
+
+    def forget_all(self) -> None:
+        """As after a crash: what was under way is gone."""
+        self.runs, self.surveyed_s = {}, None
+        self.buyer.under_way, self.buyer.parked = {}, {}
+
+    def forget(self, steps: str) -> None:
+        """The run is over."""
+        self.runs.pop(steps, None)
+        calls = _calls_of(steps)
+        for key in [key for key, parked in self.buyer.parked.items() if parked.wanted.subject == calls]:
+            del self.buyer.parked[key]
+
+    def ask(self, desk: Desk, subject: str, wish: said.ModelRequested) -> None:
+        """The run needs a reply. It is begun to be bought, waits, or the run is told why there is none."""
+        _, _, agent, run_id = subject.split(".")
+        run = self._read(desk, subject)
+        if run.steps.closed or run.transcript.work is None:
+            return
+        calls = _calls_of(subject)
+        work = run.transcript.work
+        key = f"{calls}/{wish.turn}/{wish.again}"
+        wanted = Wanted(key, calls, agent, run_id, work.task, work.role, wish.turn, wish.again)
+        known: Calls = desk.state(calls)
+        if key in self.buyer.under_way:
+            return
+        if known.has_begun(wish.turn, wish.again):
+            self.buyer.lost(desk, wanted)
+            return
+        desk.open(key)
+        self._buy(desk, wanted)
+
+    def _buy(self, desk: Desk, wanted: Wanted) -> None:
+        """Choose, reserve and ask; when nobody is there, look once more who is."""
+        now_s, looked_s = desk.message.now_s, self.surveyed_s
+        stale = looked_s is not None and not self.buyer.surveyed.models and now_s - looked_s > SURVEY_AGAIN_S
+        if stale:
+            desk.perform(SURVEY, Survey())
+        if stale or looked_s is None:
+            self.surveyed_s = None
+            self.buyer.wait(wanted, now_s + SURVEY_AGAIN_S)
+            return
+        run = self._read(desk, wanted.subject.replace("evt.call.", "evt.step.", 1))
+        if run.steps.closed or not self.buyer.buy(desk, wanted, self._facts(desk, run), self._words(desk, wanted, run)):
+            desk.close(wanted.key)
+
+    def surveyed(self, desk: Desk, found: Surveyed) -> None:
+        self.buyer.surveyed, self.surveyed_s = found, desk.message.now_s
+        self.again(desk, self.buyer.waiting())
+
+    def bought(self, desk: Desk, key: str, told: Bought) -> None:
+        """A reply, or none; what it did not cost may be enough for somebody who waits."""
+        if key in self.buyer.under_way:
+            self.buyer.bought(desk, key, told)
+            desk.close(key)
+
+    def again(self, desk: Desk, waiting: list[Wanted]) -> None:
+        """Look at these once more."""
+        for wanted in waiting:
+            self.buyer.parked.pop(wanted.key, None)
+            self._buy(desk, wanted)
+
+    def _facts(self, desk: Desk, run: _Run) -> Facts:
+        work = run.transcript.work
+        assert work is not None
+        task: Task = desk.peek(f"evt.task.{work.task}")
+        score = complexity(work.text, self.weights, priority=task.priority, failures=work.attempt - 1)
+        return Facts(
+            role=work.role,
+            phase=work.phase,
+            work_type={"implement": "code"}.get(work.phase, work.phase),
+            complexity=score.total,
+            priority=task.priority,
+            turn=run.steps.turn,
+            failed_turns=run.steps.failed_turns,
+            loops=run.steps.loops,
+            prompt_tokens=run.transcript.tokens if run.transcript.opening else estimate(work.text) + 3000,
+            pin=self.team.roles[work.role].model,
+        )
+
+    def _words(self, desk: Desk, wanted: Wanted, run: _Run) -> "_Wording":
+        return _Wording(self, desk, wanted, run)
+
+    def _read(self, desk: Desk, subject: str) -> _Run:
+        """What has been added to the conversation since it was looked at last."""
+        _, _, agent, run_id = subject.split(".")
+        run = self.runs.get(subject)
+        if run is None:
+            run = self.runs[subject] = _Run(Transcript(run_id, self.redactor), Steps())
+        transcript = run.transcript
+        for kind in ("step", "call", "exec"):
+            entity = f"evt.{kind}.{agent}.{run_id}"
+            for record in desk.records(entity, transcript.places.get(entity, 0)):
+                transcript.take(record)
+                if kind == "step":
+                    for event in read_commit(record).events:
+                        evolve(run.steps, event)
+        if transcript.work is None:
+            self._find_work(desk, agent, transcript, transcript.places.get(subject, 0))
+        return run
+
+    @staticmethod
+    def _find_work(desk: Desk, agent: str, transcript: Transcript, place: int) -> None:
+        for after in (max(0, place - LOOK_BACK), 0):
+            for record in desk.records(f"evt.agent.{agent}", after):
+                transcript.take(record)
+            if transcript.work is not None:
+                return
+            transcript.places.pop(f"evt.agent.{agent}", None)
+
+    def opening(self, desk: Desk, work: WorkAssigned) -> Opening:
+        """What is known of the task before this run, read once in the run's life."""
+        records = list(desk.records(f"evt.task.{work.task}"))
+        artifacts: list[Artifacts] = []
+        for done in work.inputs:
+            records += desk.records(f"evt.step.{done.agent}.{done.run}") + desk.records(
+                f"evt.exec.{done.agent}.{done.run}"
+            )
+            for event in _events(desk.records(f"evt.run.{done.agent}.{done.run}")):
+                if isinstance(event, RunFinished):
+                    artifacts.append([(artifact, artifact.content) for artifact in event.artifacts])
+        records.sort(key=lambda record: record.seq)
+        facts = facts_of(work.text, work.checklist, _events(records))
+        checklist = [(each.text, each.done) for each in facts.requirements]
+        return Opening([each for some in artifacts for each in some], brief(facts), checklist)
+
+
+class _Wording:
+    """Puts a run into words for the model that was chosen."""
+
+    def __init__(self, thinking: Thinking, desk: Desk, wanted: Wanted, run: _Run) -> None:
+        self._thinking, self._desk, self._wanted, self._run = thinking, desk, wanted, run
+
+    def __call__(self, model: Model, chosen: Chosen) -> Worded:
+        team, transcript = self._thinking.team, self._run.transcript
+        work = transcript.work
+        assert work is not None
+        role = team.roles[work.role]
+        fitting = model._replace(output_max_tokens=min(model.output_max_tokens, chosen.output_max_tokens))
+        opening = Opening() if transcript.opening else self._thinking.opening(self._desk, work)
+        prompt = transcript.prompt(role, fitting, team.playbooks, opening)
+        condensed = transcript.condense()
+        if condensed is not None:
+            self._desk.append(self._wanted.subject, condensed, flow=work.task)
+            transcript.hear(condensed)
+            prompt = transcript.prompt(role, fitting, team.playbooks, opening)
+        return Worded(prompt._replace(effort=chosen.effort), int(transcript.tokens * AT_MOST) + 500)
+
+
+def _events(records: list[Record]) -> list[Event]:
+    return [event for record in records for event in read_commit(record).events]
+
+
+def _calls_of(steps: str) -> str:
+    return steps.replace("evt.step.", "evt.call.", 1)
