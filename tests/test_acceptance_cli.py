@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,10 @@ class Folder:
         return [sys.executable, "-W", "error", "-m", "cli.main", *words]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Folder]:
+@contextmanager
+def a_folder(path: Path) -> Iterator[Folder]:
     """A folder where Witan may be started; whatever runs there is stopped."""
-    folder = Folder(tmp_path)
+    folder = Folder(path)
     yield folder
     folder.run("down")
     for process in folder.begun:
@@ -85,6 +86,20 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    with a_folder(tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    """A folder where Witan runs and has nothing to do, shared by all who change nothing."""
+    with a_folder(tmp_path_factory.mktemp("idle")) as folder:
+        folder.row("up", "--detach")
+        yield folder
 
 
 @pytest.fixture
@@ -187,8 +202,8 @@ def test_cancel_ends_a_task_and_watch_says_so(folder: Folder) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_done_is_refused_with_words(words: list[str], code: int, told: str, witan: Folder) -> None:
-    done = witan.run(*words, "--json")
+def test_what_cannot_be_done_is_refused_with_words(words: list[str], code: int, told: str, idle: Folder) -> None:
+    done = idle.run(*words, "--json")
     assert done.returncode == code, done.stderr
     assert told in done.stderr
     answer = json.loads(done.stdout)
@@ -196,14 +211,16 @@ def test_what_cannot_be_done_is_refused_with_words(words: list[str], code: int, 
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_password_one_may_submit_ask_and_order(witan: Folder, tmp_path: Path) -> None:
-    card = json.loads((witan.path / ".witan" / "daemon.json").read_text())
+def test_without_a_password_one_may_submit_ask_and_order(folder: Folder, tmp_path: Path) -> None:
+    folder.slow_down(research=600)
+    folder.row("up", "--detach")
+    card = json.loads((folder.path / ".witan" / "daemon.json").read_text())
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     guest = Folder(elsewhere)
     place = ("--nats", card["public_url"])
     task = guest.submit("build it", *place)
-    witan.caught_up()
+    folder.caught_up()
     assert guest.row("guardian", "pause", task[:8], "--reason", "a guest asks", *place)["pipeline_id"] == task
     assert [row["id"] for row in guest.rows("query", "tasks", *place)] == [task]
 
@@ -215,19 +232,21 @@ def test_a_submission_that_is_repeated_under_its_id_is_one_task(witan: Folder) -
     assert len(witan.rows("status")) == 1
 
 
-def test_a_killed_witan_goes_on_where_it_was_and_so_does_who_watches_it(witan: Folder) -> None:
-    task = witan.submit("build it")
-    watcher = witan.begin("watch", task)
+def test_a_killed_witan_goes_on_where_it_was_and_so_does_who_watches_it(folder: Folder) -> None:
+    folder.slow_down(research=2)
+    folder.row("up", "--detach")
+    task = folder.submit("build it")
+    watcher = folder.begin("watch", task)
     seen = read_until(watcher, "PhaseCompleted")
-    os.kill(pid_of(witan), signal.SIGKILL)
-    witan.row("up", "--detach")
+    os.kill(pid_of(folder), signal.SIGKILL)
+    folder.row("up", "--detach")
     rest, _ = watcher.communicate()
     assert watcher.returncode == 0
     seen += map(json.loads, rest.splitlines())
-    assert [row["type"] for row in seen] == witan.history(task), "the watcher missed something or saw it twice"
-    assert witan.history(task).count("PhaseCompleted") == 5
-    witan.row("log", "verify")
-    assert witan.row("rebuild", "--verify")["same"] is True
+    assert [row["type"] for row in seen] == folder.history(task), "the watcher missed something or saw it twice"
+    assert folder.history(task).count("PhaseCompleted") == 5
+    folder.row("log", "verify")
+    assert folder.row("rebuild", "--verify")["same"] is True
 
 
 def pid_of(folder: Folder) -> int:

@@ -91,8 +91,8 @@ def reached_the_actor(each: Attack) -> bool:
 
 
 def is_refused_by_server(each: Attack) -> bool:
-    """It checks what a message may be traced to, subjects with an empty token, and what only actors say."""
-    if each.subject.decode(errors="replace") in INNER:
+    """It checks what a message may be traced to, subjects with an empty token, and what the public may not say."""
+    if each.subject.decode(errors="replace") in INNER or each.subject.startswith(b"cmd.treasurer."):
         return True
     return b"Trace-Dest" in (each.block or b"") or b".." in each.subject or each.subject.endswith(b".")
 
