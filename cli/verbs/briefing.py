@@ -22,8 +22,9 @@ RECENT_ROWS, ROWS = 200, 1000
 def verb(task: str, settings: Settings, form: Form) -> None:
     """What there is to know about task ID, in at most 600 tokens.
 
-    The task, its last events, requirements, files, open questions, failing tests, and the failures of the last 24 hours
-    with what was done against them; the most relevant of each. With --json one object, with --csv a line a row.
+    The task, its last events, requirements, files, open questions, failing tests, and the failures of the 24 hours
+    before the log's end with what was done against them; the most relevant of each. With --json one object, with --csv
+    a line a row.
     """
     from actors.treasurer.briefing import BRIEFING_MAX_TOKENS, brief
 
@@ -65,7 +66,7 @@ def _facts(views: Views, task: str, known: dict[str, Any]) -> Any:
 
 
 def _troubles(views: Views, task: str) -> list[Any]:
-    """The failures of this task, and the newest of all."""
+    """The newest of all failures; how long ago is counted from the end of the log."""
     from actors.treasurer.briefing import Trouble
 
     total = views.ask("recoveries", {"limit": ROWS})
@@ -73,14 +74,16 @@ def _troubles(views: Views, task: str) -> list[Any]:
     while total.truncated and total.rows:
         total = views.ask("recoveries", {"limit": ROWS, "offset": offset})
         found, offset = [*found, *total.dicts][-RECENT_ROWS:], offset + ROWS
-    now = datetime.now(UTC)
+    if not found:
+        return []
+    ends = _moment(total.at)
     return [
         Trouble(
             row["failure"],
             row["error"] or "",
             row["strategy"] or "",
             row["outcome"],
-            (now - _moment(row["started"])).total_seconds() / 3600,
+            (ends - _moment(row["started"])).total_seconds() / 3600,
             "" if row["task"] == task else row["task"] or "",
         )
         for row in found
