@@ -252,7 +252,7 @@ def recount(events: list[Any]) -> dict[str, Any]:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 40))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_lists_of_every_run_are_exact(store: Store, seed: int, piece: int) -> None:
     store.clear()
     history = History(seed).grow(150)
