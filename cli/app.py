@@ -61,6 +61,7 @@ class App:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time, projections: bool = True) -> None:
         self.settings, self._clock, self._with_projections = settings, clock, projections
         self.bridge = Bridge()
+        self._redactor = Redactor(secrets_of(os.environ))
         self.server: Server | None = None
         self.connection: Connection
         self.log: JetStreamLog
@@ -167,8 +168,8 @@ class App:
         if not script.is_models:
             return Treasurer(script, Minds(None, self._publish), caps=caps)
         prices = read_prices(folder / "prices.toml" for folder in folders)
-        buyer = Buyer(prices, read_presets(*folders))
-        thinking = Thinking(buyer, team, read_rules(*folders).weights, Redactor(secrets_of(os.environ)))
+        buyer = Buyer(prices, read_presets(*folders), self._redactor)
+        thinking = Thinking(buyer, team, read_rules(*folders).weights, self._redactor)
         return Treasurer(script, Minds(providers(os.environ), self._publish), thinking, caps)
 
     def _hands(self) -> Hands:
@@ -184,7 +185,7 @@ class App:
         toolchains = [sys.prefix, sys.base_prefix, *settings.exec_readable]
         commands = Commands(settings.state_dir / "execs", list(dict.fromkeys(toolchains)), limits)
         environments = read_environments(*(folder / "environments.toml" for folder in shelves(settings)))
-        return Hands(settings.state_dir, commands, environments, self._publish)
+        return Hands(settings.state_dir, commands, environments, self._publish, self._redactor)
 
     def _publish(self, subject: str, body: bytes) -> None:
         if self.connection.connected:

@@ -1,4 +1,4 @@
-"""Models at work: a server that speaks OpenAI's interface thinks for a real Witan, which pays for it from its budget."""
+"""Models at work: a server that speaks OpenAI's interface thinks for a real Witan and is paid from its budget."""
 
 import asyncio
 import json
@@ -20,11 +20,12 @@ from cli.config import Settings
 from tests.fake_http import Answer, Request
 from tests.fake_openai import USAGE, Billed, FakeOpenAI, refused, said
 
-WORK = [
+WORK: list[Answer] = [
     said("I write it.", ("write", json.dumps({"path": "hello.py", "content": "print('hello')\n"}))),
     said("I run it.", ("run", json.dumps({"command": "python3 hello.py"}))),
     said("Done.", ("finish", json.dumps({"summary": "says hello"}))),
 ]
+KEY = "sk-canary-5f2e9c71d0a84b63"
 MODEL = {"id": "gpt-4o", "object": "model", "owned_by": "openai"}
 
 
@@ -35,7 +36,8 @@ class Worker(FakeOpenAI):
         if request.method == "POST":
             messages = request.json["messages"]
             self.bill.append(Billed(request.json["model"], USAGE["prompt_tokens"], USAGE["completion_tokens"]))
-            return WORK[min(sum(each["role"] == "assistant" for each in messages), len(WORK) - 1)]
+            said_before = sum(each["role"] == "assistant" for each in messages)
+            return WORK[min(said_before, len(WORK) - 1)]
         return super().usual(request)
 
 
@@ -43,7 +45,7 @@ class Worker(FakeOpenAI):
 def witan(folder: Path, server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[App]:
     for name in [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-5f2e9c71d0a84b63")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
@@ -123,7 +125,12 @@ def test_a_provider_that_asks_for_rest_is_left_alone_and_then_asked_again(
 
 
 def test_the_key_of_a_provider_is_nowhere_on_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even when the model says it, or a command prints it."""
     with Worker(models=[MODEL]) as server, witan(tmp_path, server, monkeypatch) as app:
+        server.say(said(f"The key is {KEY}.", ("run", json.dumps({"command": f"echo {KEY} | tee key.txt"}))))
+        server.say(
+            said("Done.", ("finish", json.dumps({"artifacts": [{"name": "k", "type": "code", "path": "key.txt"}]})))
+        )
         submit(app)
         until(app, task.TaskCompleted, task.PersonAsked)
 

@@ -20,7 +20,8 @@ from actors.executor.git import opening, workspaces
 from actors.executor.git.opened import Opened
 from actors.executor.jobs import Backgrounded, Job, Order, Result, Silent, Stop, excerpt
 from actors.executor.sandbox.orders import Ended
-from actors.executor.telling import ended, exec_ended, failed, ms_since
+from actors.executor.telling import ended, exec_ended, failed, ms_since, redacted
+from actors.redaction import Redactor
 from actors.territory import Territory
 from bus.errors import WitanError
 from bus.messages import exec as said
@@ -47,8 +48,9 @@ class Hands:
         commands: Commands,
         environments: dict[str, deploying.Environment],
         publish: Callable[[str, bytes], None],
+        redactor: Redactor,
     ) -> None:
-        self._folder, self._commands, self._publish = folder, commands, publish
+        self._folder, self._commands, self._publish, self._redactor = folder, commands, publish, redactor
         self._environments = environments
         self._log = structlog.get_logger().bind(actor="executor")
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -117,7 +119,8 @@ class Hands:
         except Exception as error:
             self._log.error("a step failed", flow=job.place.task, cause=job.key, exc_info=error)
             result = failed(job, f"{type(error).__name__}: {error}", began, "unknown")
-        self._tell(Done(job.key, result._replace(workspace=[*opened, *result.workspace])))
+        told = redacted(result, self._redactor)
+        self._tell(Done(job.key, told._replace(workspace=[*opened, *result.workspace])))
 
     async def _do(self, job: Job, place: Opened, began: float) -> Result:
         match job.tool:
@@ -183,12 +186,12 @@ class Hands:
         return result._replace(workspace=[tested])
 
     async def _run(self, job: Job, place: Opened, command: str) -> Ended:
-        subject = f"live.output.{job.agent}.{job.run}"
+        subject, stream = f"live.output.{job.agent}.{job.run}", self._redactor.stream()
         return await self._commands.run(
             job,
             Path(place.path),
             command,
-            partial(self._publish, subject),
+            lambda piece: self._publish(subject, stream.feed(piece)),
             lambda silent_s: self._tell(Progress(job.key, Silent(silent_s))),
         )
 

@@ -2,10 +2,14 @@
 
 import time
 
+import msgspec
+
 from actors.executor.jobs import Job, Result, excerpt
 from actors.executor.sandbox.orders import Ended
+from actors.redaction import Redactor
+from bus.blobs import sha256
 from bus.messages import exec as said
-from bus.messages.base import TestResults
+from bus.messages.base import Artifact, Event, TestResults
 
 
 def ms_since(began: float) -> float:
@@ -40,3 +44,27 @@ def exec_ended(job: Job, ended: Ended, tests: TestResults | None = None, tree: s
         again=job.again,
     )
     return Result(job, [end], [], blobs)
+
+
+def redacted(result: Result, redactor: Redactor) -> Result:
+    """The same without secrets: in what is shown, in what is kept apart, and in artifacts."""
+    kept = {sha256(blob): redactor.raw(blob) for blob in result.blobs}
+    blobs: list[bytes] = []
+    execs = [_redacted(event, redactor, kept, blobs) for event in result.execs]
+    return result._replace(execs=execs, blobs=blobs)
+
+
+def _redacted(event: Event, redactor: Redactor, kept: dict[str, bytes], blobs: list[bytes]) -> Event:
+    if not isinstance(event, said.ToolEnded | said.ExecEnded):
+        return event
+    old = event.output
+    output, apart = excerpt(kept.get(old.sha256, b"") or redactor.text(old.text).encode(), old.bytes)
+    blobs += apart
+    if isinstance(event, said.ExecEnded):
+        return msgspec.structs.replace(event, output=output)
+    artifacts: list[Artifact] = []
+    for artifact in event.artifacts:
+        content = kept[artifact.sha256]
+        blobs.append(content)
+        artifacts.append(msgspec.structs.replace(artifact, sha256=sha256(content), bytes=len(content)))
+    return msgspec.structs.replace(event, output=output, artifacts=artifacts)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from actors.desk import Desk
+from actors.redaction import Redactor
 from actors.treasurer import health, purse
 from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, Surveyed
 from actors.treasurer.call import Calls
@@ -11,6 +12,7 @@ from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Trie
 from actors.treasurer.presets import Presets
 from bus.days import day_of
 from bus.messages import call as said
+from bus.messages.base import ToolCall
 from bus.messages.budget import FundsReserved
 from bus.messages.call import Usage
 from bus.messages.provider import BreakerClosed, BreakerOpened, RateLimited
@@ -69,8 +71,8 @@ class Parked(NamedTuple):
 class Buyer:
     """Buys replies. What it keeps beside the log is only what follows from it, or can be found out again."""
 
-    def __init__(self, prices: Prices, presets: Presets) -> None:
-        self.prices, self.presets = prices, presets
+    def __init__(self, prices: Prices, presets: Presets, redactor: Redactor) -> None:
+        self.prices, self.presets, self.redactor = prices, presets, redactor
         self.surveyed = Surveyed([], [])
         self.under_way: dict[str, tuple[Wanted, Chosen]] = {}
         self.parked: dict[str, Parked] = {}
@@ -139,8 +141,8 @@ class Buyer:
         replied = said.ModelReplied(
             turn=wanted.turn,
             mind=f"{chosen.provider}/{reply.model}",
-            text=_bounded(reply.text),
-            calls=list(reply.calls),
+            text=_bounded(self.redactor.text(reply.text)),
+            calls=[ToolCall(each.tool, self.redactor.tree(each.input)) for each in reply.calls],
             again=wanted.again,
             ms=told.ms,
             provider=chosen.provider,
@@ -205,7 +207,7 @@ class Buyer:
             turn=wanted.turn,
             mind=f"{chosen.provider}/{chosen.model}" if chosen else "nobody",
             failure=failure,
-            reason=_bounded(reason),
+            reason=_bounded(self.redactor.text(reason)),
             again=wanted.again,
             wait_s=wait_s,
             provider=chosen.provider if chosen else "",

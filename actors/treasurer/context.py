@@ -59,6 +59,8 @@ class Transcript:
     def __init__(self, run: str, redactor: Redactor | None = None) -> None:
         self.run, self.rounds = run, Rounds()
         self.work: WorkAssigned | None = None
+        self.assigned_at = 0
+        """Where in the log the assignment stands: what the run is opened with is what was known before that."""
         self.opening: Opening | None = None
         """None: the next prompt needs one."""
         self.places: dict[str, int] = {}
@@ -77,6 +79,8 @@ class Transcript:
             self.places[record.subject] = record.seq
             for event in read_commit(record).events:
                 self.hear(event)
+                if event is self.work:
+                    self.assigned_at = record.seq
 
     def hear(self, event: object) -> None:
         """One event."""
