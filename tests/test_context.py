@@ -65,6 +65,7 @@ def test_every_prompt_of_every_simulated_run_is_one_that_providers_take(share: i
                     assert prompt.cached_turns == len(before.turns), (seed, run)
                 assert asked(anew(run, records[: place + 1], seed)) == prompt, (seed, run)
                 before, prompts = prompt, prompts + 1
+            assert transcript.assigned_at == next(each.seq for each in records if each.subject.startswith("evt.agent."))
             kinds |= {type(event) for event in transcript.rounds.outcomes.values()}
     assert prompts > 300 and kinds == {exec.ToolEnded, exec.ExecEnded, exec.ExecLost}
 
