@@ -36,9 +36,10 @@ class Worker(FakeOpenAI):
         if request.method == "POST":
             messages = request.json["messages"]
             self.bill.append(Billed(request.json["model"], USAGE["prompt_tokens"], USAGE["completion_tokens"]))
-            said_before = sum(each["role"] == "assistant" for each in messages)
+            said_before = int(sum(each["role"] == "assistant" for each in messages))
             return WORK[min(said_before, len(WORK) - 1)]
-        return super().usual(request)
+        usual: Answer = super().usual(request)
+        return usual
 
 
 @contextmanager
