@@ -157,8 +157,8 @@ class Thinking:
                 return
             transcript.places.pop(f"evt.agent.{agent}", None)
 
-    def opening(self, desk: Desk, work: WorkAssigned) -> Opening:
-        """What is known of the task before this run, read once in the run's life."""
+    def opening(self, desk: Desk, work: WorkAssigned, before: int) -> Opening:
+        """What was known of the task when this run was assigned: the same whenever it is read."""
         records = list(desk.records(f"evt.task.{work.task}"))
         artifacts: list[Artifacts] = []
         for done in work.inputs:
@@ -168,7 +168,7 @@ class Thinking:
             for event in _events(desk.records(f"evt.run.{done.agent}.{done.run}")):
                 if isinstance(event, RunFinished):
                     artifacts.append([(artifact, artifact.content) for artifact in event.artifacts])
-        records.sort(key=lambda record: record.seq)
+        records = sorted((record for record in records if record.seq < before), key=lambda record: record.seq)
         facts = facts_of(work.text, work.checklist, _events(records))
         checklist = [(each.text, each.done) for each in facts.requirements]
         return Opening([each for some in artifacts for each in some], brief(facts), checklist)
@@ -185,15 +185,16 @@ class _Wording:
         work = transcript.work
         assert work is not None
         role = team.roles[work.role]
-        fitting = model._replace(output_max_tokens=min(model.output_max_tokens, chosen.output_max_tokens))
-        opening = Opening() if transcript.opening else self._thinking.opening(self._desk, work)
-        prompt = transcript.prompt(role, fitting, team.playbooks, opening)
+        opening = Opening() if transcript.opening else self._thinking.opening(self._desk, work, transcript.assigned_at)
+        prompt = transcript.prompt(role, model, team.playbooks, opening)
         condensed = transcript.condense()
         if condensed is not None:
             self._desk.append(self._wanted.subject, condensed, flow=work.task)
             transcript.hear(condensed)
-            prompt = transcript.prompt(role, fitting, team.playbooks, opening)
-        return Worded(prompt._replace(effort=chosen.effort), int(transcript.tokens * AT_MOST) + 500)
+            prompt = transcript.prompt(role, model, team.playbooks, opening)
+        output = min(model.output_max_tokens, chosen.output_max_tokens)
+        prompt = prompt._replace(effort=chosen.effort, output_max_tokens=output)
+        return Worded(prompt, int(transcript.tokens * AT_MOST) + 500)
 
 
 def _events(records: list[Record]) -> list[Event]:
