@@ -48,7 +48,7 @@ def test_every_log_keeps_the_contract(place: Place, story: Story, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("place", "examples"), [(in_memory, 200), (on_jetstream, 20)], ids=["in_memory", "on_jetstream"]
+    ("place", "examples"), [(in_memory, 200), (on_jetstream, 8)], ids=["in_memory", "on_jetstream"]
 )
 def test_random_writers_leave_one_gap_free_history_for_each_entity(
     place: Place, examples: int, tmp_path_factory: pytest.TempPathFactory

@@ -243,7 +243,7 @@ def places_that_differ(live: Store, whole: Store, till: Till, dice: random.Rando
             yield reached
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_live_is_rebuilt_and_the_past_is_what_it_was(store: Store, tmp_path: Path, seed: int) -> None:
     whole = Store(tmp_path / "whole.duckdb")
     assert list(places_that_differ(store, whole, Till(seed).grow(60), random.Random(seed))) == []

@@ -108,6 +108,6 @@ BOMBS = [
 @pytest.mark.parametrize("sql", BOMBS, ids=lambda sql: sql[:40])
 def test_a_bomb_ends_itself_and_nothing_else(copy: Path, sql: str) -> None:
     with pytest.raises(WitanError) as refusal:
-        run_sql(copy, sql, seconds=4)
+        run_sql(copy, sql, seconds=2)
     assert refusal.value.code in ("refused", "unavailable") and refusal.value.what_next
     assert isinstance(run_sql(copy, "SELECT 1"), Table)

@@ -286,7 +286,8 @@ def test_saving_is_completed_after_a_crash(repo: Path, work: Path, first: int) -
     assert len(commits) == 1 and not killed and number > 10
 
 
-def test_thirty_tasks_at_once_on_one_repository(repo: Path, work: Path) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.slow)])
+def test_many_tasks_at_once_on_one_repository(repo: Path, work: Path, count: int) -> None:
     def live(number: int) -> Opened:
         opened = open_workspace(work, f"t{number}", str(repo))
         (Path(opened.path) / f"{number}.txt").write_text(f"{number}\n")
@@ -294,10 +295,10 @@ def test_thirty_tasks_at_once_on_one_repository(repo: Path, work: Path) -> None:
         return opened
 
     with ThreadPoolExecutor(4) as threads:
-        opened = list(threads.map(live, range(30)))
+        opened = list(threads.map(live, range(count)))
         merged = list(threads.map(lambda each: workspaces.merge(each, "order", 1), opened))
         list(threads.map(remove, opened))
-    assert len(set(merged)) == 30
-    assert {f"{number}.txt" for number in range(30)} <= {path.name for path in repo.iterdir()}
+    assert len(set(merged)) == count
+    assert {f"{number}.txt" for number in range(count)} <= {path.name for path in repo.iterdir()}
     assert person(repo, "status", "--porcelain") == "" and person(repo, "worktree", "list").count("\n") == 0
-    assert person(repo, "rev-list", "--count", "--merges", "main") == "30"
+    assert person(repo, "rev-list", "--count", "--merges", "main") == str(count)
