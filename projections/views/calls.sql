@@ -5,106 +5,130 @@ WITH funds AS (
     SELECT
         reservation,
         max_by(micro, spot) FILTER (type = 'FundsReserved') AS reserved,
-        max_by(role, spot) FILTER (type = 'FundsReserved') AS role,
-        max_by(at_day, spot) FILTER (type = 'FundsReserved') AS at_day,
-        max_by(purpose, spot) FILTER (type = 'FundsReserved') AS purpose,
+        max(role) AS role,
+        max(at_day) AS at_day,
+        max(purpose) AS purpose,
         sum(micro) FILTER (type = 'FundsSettled')::BIGINT AS settled,
-        max_by(type, spot) = 'FundsSettled' AS is_settled,
-        max_by(unknown, spot) FILTER (type = 'FundsSettled') AS unknown
+        max(spot) FILTER (type = 'FundsSettled') > max(spot) FILTER (type = 'FundsReserved') AS is_settled,
+        bool_or(unknown) AS unknown
     FROM (
         SELECT
             type, place(seq, n) AS spot, role,
             piece(body, '$.reservation') AS reservation,
             coalesce(TRY_CAST(piece(body, '$.micro') AS BIGINT), 0) AS micro,
             piece(body, '$.at_day') AS at_day,
-            coalesce(piece(body, '$.purpose'), 'run') AS purpose,
+            piece(body, '$.purpose') AS purpose,
             coalesce(piece(body, '$.unknown') = 'true', false) AS unknown
         FROM events
         WHERE kind = 'budget' AND type IN ('FundsReserved', 'FundsSettled')
     )
     GROUP BY reservation
 ),
+-- Narrow, because it has a row for every call that ever was: where it is told how the call began, waited and ended.
 told AS (
     SELECT
         id AS run, turn, again,
-        min_by(nullif(flow, ''), place(seq, n)) AS task,
-        min_by(owner, place(seq, n)) AS agent,
-        min(place(seq, n)) AS begun,
-        count(*) FILTER (type = 'CallParked') AS waits,
-        max_by(CASE type WHEN 'CallStarted' THEN {
-            happened: happened, reason: reason, provider: piece(body, '$.provider'), model: piece(body, '$.model'),
-            reservation: piece(body, '$.reservation')
-        } END, place(seq, n)) AS start,
-        max_by(CASE type WHEN 'CallParked' THEN {
-            happened: happened, why: piece(body, '$.why'), scope: piece(body, '$.scope'),
-            until: TRY(make_timestamp((TRY_CAST(piece(body, '$.until_s') AS DOUBLE) * 1000000)::BIGINT))
-        } END, place(seq, n)) AS parked,
-        max_by(CASE WHEN type IN ('ModelReplied', 'ModelFailed') THEN {
-            type: type, happened: happened, mind: mind, failure: failure, ms: ms,
-            error: CASE type WHEN 'ModelFailed' THEN reason END,
-            provider: nullif(piece(body, '$.provider'), ''), model: nullif(piece(body, '$.model'), ''),
-            micro: coalesce(TRY_CAST(piece(body, '$.micro') AS BIGINT), 0), prices: nullif(piece(body, '$.prices'), ''),
-            stop: nullif(piece(body, '$.stop'), ''),
-            input: coalesce(TRY_CAST(piece(body, '$.usage.input') AS BIGINT), 0),
-            output: coalesce(TRY_CAST(piece(body, '$.usage.output') AS BIGINT), 0),
-            cache_read: coalesce(TRY_CAST(piece(body, '$.usage.cache_read') AS BIGINT), 0),
-            cache_write: coalesce(TRY_CAST(piece(body, '$.usage.cache_write') AS BIGINT), 0)
-        } END, place(seq, n)) AS ended
+        max(flow) AS task, max(owner) AS agent, min(place(seq, n)) AS begun,
+        max(place(seq, n)) FILTER (type = 'CallStarted') AS start_spot,
+        max(place(seq, n)) FILTER (type = 'CallParked') AS park_spot,
+        max(place(seq, n)) FILTER (type IN ('ModelReplied', 'ModelFailed')) AS end_spot,
+        count(*) FILTER (type = 'CallParked') AS waits
     FROM events
     WHERE kind = 'call' AND type IN ('CallStarted', 'CallParked', 'ModelReplied', 'ModelFailed')
     GROUP BY id, turn, again
 ),
+start AS NOT MATERIALIZED (
+    SELECT
+        place(seq, n) AS spot, happened,
+        piece(body, '$.provider') AS provider, piece(body, '$.model') AS model,
+        piece(body, '$.reservation') AS reservation
+    FROM events
+    WHERE kind = 'call' AND type = 'CallStarted'
+),
+parking AS NOT MATERIALIZED (
+    SELECT
+        place(seq, n) AS spot, piece(body, '$.why') AS why, piece(body, '$.scope') AS scope,
+        TRY(make_timestamp((TRY_CAST(piece(body, '$.until_s') AS DOUBLE) * 1000000)::BIGINT)) AS until
+    FROM events
+    WHERE kind = 'call' AND type = 'CallParked'
+),
+finish AS NOT MATERIALIZED (
+    SELECT
+        place(seq, n) AS spot, happened, type = 'ModelReplied' AS replied, nullif(failure, '') AS failure, ms,
+        coalesce(piece(body, '$.prices') <> '', false) AS priced,
+        coalesce(TRY_CAST(piece(body, '$.micro') AS BIGINT), 0) AS micro,
+        coalesce(TRY_CAST(piece(body, '$.usage.input') AS BIGINT), 0) AS input,
+        coalesce(TRY_CAST(piece(body, '$.usage.output') AS BIGINT), 0) AS output,
+        coalesce(TRY_CAST(piece(body, '$.usage.cache_read') AS BIGINT), 0) AS cache_read,
+        coalesce(TRY_CAST(piece(body, '$.usage.cache_write') AS BIGINT), 0) AS cache_write
+    FROM events
+    WHERE kind = 'call' AND type IN ('ModelReplied', 'ModelFailed')
+),
 joined AS (
     SELECT
-        told.*, funds.* EXCLUDE (role), run_now.phase, run_now.said AS run_ended,
+        told.*,
+        coalesce(start.provider, CASE WHEN finish.replied THEN 'script' END) AS provider, start.model,
+        start.happened AS started, finish.happened AS ended,
+        finish.* EXCLUDE (spot, happened, micro),
+        parking.why AS parked, parking.scope AS parked_scope, parking.until AS parked_until,
+        funds.reserved, funds.unknown, funds.at_day, funds.purpose, run_now.phase, run_now.said AS run_ended,
         coalesce(funds.role, run_now.role) AS role,
-        coalesce(told.start.provider, told.ended.provider, split_part(nullif(told.ended.mind, 'nobody'), ':', 1)) AS provider,
-        coalesce(told.start.model, told.ended.model) AS model,
-        CASE WHEN funds.reservation IS NULL THEN told.ended.micro WHEN funds.is_settled THEN funds.settled END AS cost
+        CASE WHEN funds.reservation IS NULL THEN finish.micro WHEN funds.is_settled THEN funds.settled END AS cost
     FROM told
-    LEFT JOIN funds ON funds.reservation = told.start.reservation
+    LEFT JOIN start ON start.spot = told.start_spot
+    LEFT JOIN parking ON parking.spot = told.park_spot
+    LEFT JOIN finish ON finish.spot = told.end_spot
+    LEFT JOIN funds ON funds.reservation = start.reservation
     LEFT JOIN run_now ON run_now.run = told.run
 )
 SELECT
-    task, run, agent, role, phase, turn, again, provider, model,
+    nullif(task, '') AS task, run, agent, role, phase, turn, again, provider, model,
     CASE
-        WHEN reserved > 0 OR cost > 0 OR ended.prices IS NOT NULL THEN 'paid'
+        WHEN reserved > 0 OR cost > 0 OR priced THEN 'paid'
         WHEN model IS NOT NULL AND provider NOT LIKE 'script%' THEN 'local'
         WHEN provider IS NOT NULL THEN 'script'
     END AS side,
-    start.reason AS reason,
     CASE
-        WHEN ended.type = 'ModelReplied' THEN 'replied'
-        WHEN ended.type = 'ModelFailed' THEN 'failed'
-        WHEN start IS NOT NULL THEN 'under way'
+        WHEN replied THEN 'replied'
+        WHEN NOT replied THEN 'failed'
+        WHEN start_spot IS NOT NULL THEN 'under way'
         WHEN run_ended IS NOT NULL THEN 'given up'
         ELSE 'parked'
     END AS outcome,
-    CASE ended.type WHEN 'ModelFailed' THEN nullif(ended.failure, '') END AS failure,
-    ended.error AS error,
-    parked.why AS parked, parked.scope AS parked_scope, parked.until AS parked_until, waits,
+    CASE WHEN NOT replied THEN failure END AS failure,
+    parked, parked_scope, parked_until, waits,
     reserved / 1000000 AS reserved_usd,
     cost / 1000000 AS cost_usd,
     coalesce(unknown, false) AS charged_in_full,
-    CASE WHEN ended.type = 'ModelReplied' AND ended.ms > 0 THEN ended.ms END AS ms,
-    ended.input AS input, ended.output AS output, ended.cache_read AS cache_read, ended.cache_write AS cache_write,
-    ended.stop AS stop, ended.prices AS prices, coalesce(purpose, 'run') AS purpose,
-    coalesce(at_day, strftime(coalesce(start.happened, ended.happened), '%Y-%m-%d')) AS day,
-    start.happened AS started, ended.happened AS ended,
-    reserved AS reserved_micro, cost AS cost_micro, begun
+    CASE WHEN replied AND ms > 0 THEN ms END AS ms,
+    input, output, cache_read, cache_write, coalesce(purpose, 'run') AS purpose,
+    coalesce(at_day, strftime(coalesce(started, ended), '%Y-%m-%d')) AS day,
+    started, ended, reserved AS reserved_micro, cost AS cost_micro, begun, start_spot, end_spot
 FROM joined;
 
--- ask
-SELECT * EXCLUDE (begun) FROM calls
-WHERE ($task IS NULL OR task = $task)
-    AND ($run IS NULL OR run = $run)
-    AND ($agent IS NULL OR agent = $agent)
-    AND ($role IS NULL OR role = $role)
-    AND ($provider IS NULL OR provider = $provider)
-    AND ($model IS NULL OR model = $model)
-    AND ($side IS NULL OR side = $side)
-    AND ($outcome IS NULL OR outcome = $outcome)
-    AND ($failure IS NULL OR failure = $failure)
-    AND ($parked IS NULL OR parked = $parked)
-ORDER BY begun DESC
-LIMIT $limit OFFSET $offset;
+-- ask: the texts are looked up for the rows that are shown and for no others.
+WITH page AS MATERIALIZED (
+    SELECT * FROM calls
+    WHERE ($task IS NULL OR task = $task)
+        AND ($run IS NULL OR run = $run)
+        AND ($agent IS NULL OR agent = $agent)
+        AND ($role IS NULL OR role = $role)
+        AND ($provider IS NULL OR provider = $provider)
+        AND ($model IS NULL OR model = $model)
+        AND ($side IS NULL OR side = $side)
+        AND ($outcome IS NULL OR outcome = $outcome)
+        AND ($failure IS NULL OR failure = $failure)
+        AND ($parked IS NULL OR parked = $parked)
+    ORDER BY begun DESC
+    LIMIT $limit OFFSET $offset
+)
+SELECT
+    page.* EXCLUDE (begun, start_spot, end_spot),
+    started.reason AS reason,
+    CASE ended.type WHEN 'ModelFailed' THEN ended.reason END AS error,
+    nullif(piece(ended.body, '$.stop'), '') AS stop,
+    nullif(piece(ended.body, '$.prices'), '') AS prices
+FROM page
+LEFT JOIN events AS started ON started.seq = page.start_spot // 65536 AND started.n = page.start_spot % 65536
+LEFT JOIN events AS ended ON ended.seq = page.end_spot // 65536 AND ended.n = page.end_spot % 65536
+ORDER BY page.begun DESC;

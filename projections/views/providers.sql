@@ -10,7 +10,6 @@ WITH asked AS (
         round(quantile_cont(ms, 0.5), 3) AS ms_p50,
         round(quantile_cont(ms, 0.95), 3) AS ms_p95,
         max_by(failure, begun) FILTER (outcome = 'failed') AS last_failure,
-        max_by(error, begun) FILTER (outcome = 'failed') AS last_error,
         max(coalesce(ended, started)) AS last_asked
     FROM calls
     WHERE provider IS NOT NULL AND outcome IN ('replied', 'failed', 'under way')
@@ -41,7 +40,7 @@ SELECT
     coalesce(under_way, 0) AS under_way,
     CASE WHEN opened THEN 'open' ELSE 'closed' END AS breaker,
     CASE WHEN rest > now THEN rest END AS rests_until,
-    last_failure, last_error, last_asked
+    last_failure, last_asked
 FROM asked
 FULL JOIN rested ON rested.provider = asked.provider AND rested.model = asked.model
 CROSS JOIN (SELECT max(happened) AS now FROM events)
