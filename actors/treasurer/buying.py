@@ -188,8 +188,8 @@ class Buyer:
 
     def _park(self, desk: Desk, wanted: Wanted, why: str, scope: str, until_s: float) -> None:
         calls: Calls = desk.state(wanted.subject)
-        if calls.parked != (wanted.turn, wanted.again):
-            parked = said.CallParked(turn=wanted.turn, why=why, scope=scope, until_s=until_s, again=wanted.again)
+        parked = said.CallParked(turn=wanted.turn, why=why, scope=scope, until_s=until_s, again=wanted.again)
+        if calls.parked != parked:
             desk.append(wanted.subject, parked, flow=wanted.task)
         self.parked[wanted.key] = Parked(wanted, until_s)
 

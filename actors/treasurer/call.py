@@ -22,7 +22,8 @@ class Calls:
         self.answered: tuple[int, int] = (0, -1)
         """The last turn that was answered, and which try of it: they only grow."""
         self.begun: Begun | None = None
-        self.parked: tuple[int, int] = (0, -1)
+        self.parked: said.CallParked | None = None
+        """What the run waits for, or waited for last."""
         self.micro = 0
         self.replies = 0
 
@@ -37,7 +38,7 @@ def evolve(calls: Calls, event: said.CallEvent) -> Calls:
         case said.CallStarted():
             calls.begun = Begun(event.turn, event.again, event.reservation)
         case said.CallParked():
-            calls.parked = (event.turn, event.again)
+            calls.parked = event
         case said.ModelReplied() | said.ModelFailed():
             calls.answered, calls.begun = (event.turn, event.again), None
             calls.micro = event.micro

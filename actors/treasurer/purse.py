@@ -11,7 +11,7 @@ MICRO = 1_000_000
 
 def micro_of(usd: float) -> int:
     """Millionths of a dollar, rounded down: a cap is never more than what was said."""
-    return int(usd * MICRO)
+    return int(round(usd * MICRO, 3))
 
 
 def ends_at_s(short: Short, now_s: float) -> float:
