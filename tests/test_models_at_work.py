@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from actors.treasurer.budget import SUBJECT, Budget, evolve
 from bus.commands import request
-from bus.envelope import Record
+from bus.envelope import Commit, Record, encode
 from bus.log import replay
 from bus.messages import budget, call, task
 from bus.messages.kinds import read_commit
@@ -148,3 +149,41 @@ def test_with_nobody_to_ask_a_person_is_told_what_to_type(tmp_path: Path, monkey
         events = until(app, task.PersonAsked)
     question = next(event.question for event in events if isinstance(event, task.PersonAsked))
     assert "ollama" in question.lower() or "API_KEY" in question
+
+
+def over_a_cap(records: list[Record]) -> list[str]:
+    """P5: what is spent and reserved never exceeds a cap, at every prefix of the log."""
+    state, wrong = Budget(), []
+    for record in records:
+        if record.subject == SUBJECT:
+            for event in read_commit(record).events:
+                state = evolve(state, event)
+            wrong += [f"{record.seq}: {day} has {micro}" for day, micro in state.days.items() if micro > state.caps.day]
+    return wrong
+
+
+def test_twenty_runs_at_once_share_a_cap_that_only_one_call_fits_under(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the money that another's settlement gives back; nobody is forgotten, nothing is overspent."""
+    many: dict[str, Any] = {"pipelines": 20, "agent_capacity": 20, "daily_usd": 0.15, "task_usd": 1.0}
+    with Worker(models=[MODEL]) as server, witan(tmp_path, server, monkeypatch, **many) as app:
+        for number in range(20):
+            submit(app, f"say hello {number}")
+        events = until(app, task.TaskCompleted, task.PersonAsked, count=20)
+
+        async def whole() -> list[Record]:
+            return [record async for batch in replay(app.log) for record in batch]
+
+        records = app.bridge.run(whole(), timeout_s=20)
+    assert sum(isinstance(event, task.TaskCompleted) for event in events) == 20
+    assert sum(isinstance(event, call.CallParked) for event in events) > 0
+    assert over_a_cap(records) == []
+    assert len(server.bill) == 60
+
+
+def test_spending_over_a_cap_is_found() -> None:
+    caps = budget.CapsRevised(day=10, month=100, task=100, council=0)
+    reserved = budget.FundsReserved(reservation="r", task="t", model="m", role="r", micro=11, at_day="2026-11-21")
+    body = encode(Commit("c", "", "x", "x", "", 1, "", [caps, reserved]))
+    assert over_a_cap([Record(SUBJECT, 1, body)])
