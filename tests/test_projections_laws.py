@@ -66,7 +66,7 @@ PREFIXES: set[tuple[int, int]] = set()
 """The histories and places that were compared; too few of them prove nothing."""
 
 
-@pytest.mark.parametrize("quarter", range(4))
+@pytest.mark.parametrize("quarter", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 2, 3))])
 def test_live_is_rebuilt_at_every_prefix(store: Store, tmp_path: Path, quarter: int) -> None:
     whole = Store(tmp_path / "whole.duckdb")
     kept: list[History] = []
