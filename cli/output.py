@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 CELL = 300
+SHA256_SHOWN = 12
+_is_sha256 = re.compile(r"[0-9a-f]{64}").fullmatch
 _is_time = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?").fullmatch
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,7 +100,7 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -107,11 +109,14 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title
 
 
 def _short(value: object) -> str:
-    """A cell: times to the second, long texts cut; JSON and CSV have them whole."""
+    """A cell: times to the second, of a text its first line, of a sha256 its beginning; JSON and CSV say all."""
     text = clean(_flat(value))
     if _is_time(text):
         return text[:19].replace("T", " ")
-    return text if len(text) <= CELL else text[: CELL - 1] + "…"
+    if _is_sha256(text):
+        return text[:SHA256_SHOWN]
+    first, _, more = text.strip("\n").partition("\n")
+    return f"{first[: CELL - 1]}…" if more or len(first) > CELL else first
 
 
 def _side(value: object) -> Any:

@@ -8,7 +8,13 @@ from typing import NamedTuple
 from projections.said import spelling
 
 HERE = Path(__file__).parent
+AS_OF, NOW, STILL = "main", "now,main", "still,main"
+"""Where a question finds its views: at any place, at the newest, and at the newest when there is no tail."""
 
+POLLED = ("counts", "tasks", "pipelines")
+"""Asked all the time, while there is a tail too."""
+
+_model = re.compile(r"\b(board|step|run|trouble|house)_(now|rows)\b")
 _named = re.compile(r"^-- ([a-z_]+)(?::.*)?$", re.MULTILINE)
 _header = re.compile(
     r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+"
@@ -38,8 +44,31 @@ def _view(path: Path) -> View:
     return View(found["name"], found["about"], tuple(found["filters"].split(", ")), found["made"], found["ask"])
 
 
-TABLES = "".join((HERE / name).read_text() for name in ("facts.sql", "board.sql", "work.sql"))
+def making() -> str:
+    """All that a new file needs: the tables once, and the views for each of the three ways to see them.
+
+    What a way has no view for is seen as at any place, which costs more to plan. `still` has all that the tail changes.
+    """
+    models = [_text("board"), _text("work")]
+    moving = _moving()
+    polled = [VIEWS[name].made for name in POLLED]
+    at_any_place = [_text("tables"), _text("as_of"), *models, *(view.made for view in VIEWS.values())]
+    return "\n".join([*at_any_place, _text("now"), *models, *polled, _text("still"), *moving])
+
+
+def _moving() -> list[str]:
+    """The views that the tail can change: they look at a model, or at one of themselves."""
+    found: dict[str, str] = {}
+    for view in VIEWS.values():
+        if _model.search(view.made) or any(re.search(rf"\b(FROM|JOIN) {name}\b", view.made) for name in found):
+            found[view.name] = view.made
+    return list(found.values())
+
+
+def _text(name: str) -> str:
+    return (HERE / f"{name}.sql").read_text()
+
+
 SAY = _statements()
 VIEWS = {view.name: view for view in map(_view, sorted((HERE / "views").glob("*.sql")))}
-_made = [TABLES, spelling(), *SAY.values(), *(view.made for view in VIEWS.values())]
-SCHEMA = hashlib.sha256("\n".join(_made).encode()).hexdigest()
+SCHEMA = hashlib.sha256("\n".join([making(), spelling(), *SAY.values()]).encode()).hexdigest()

@@ -15,10 +15,20 @@ from bus.envelope import Record
 from bus.errors import Invalid, Missing, Unavailable
 from projections.batches import EMPTY, Tray, ascending, chunks, table
 from projections.parameters import Value, arguments
-from projections.statements import SAY, SCHEMA, TABLES, VIEWS
+from projections.statements import AS_OF, NOW, POLLED, SAY, SCHEMA, STILL, VIEWS, making
 
 MEMORY, MEMORY_BULK = "100MB", "512MB"
 QUERY_MS = 20_000
+LATE_ROWS = 1000
+"""Of so few rows that are shown, only the columns that choose them are read of all the others."""
+FOLDS = {
+    "fold": {"task", "slots", "step", "exec"},
+    "fold_steps": {"step", "exec"},
+    "fold_runs": {"run", "step"},
+    "fold_trouble": {"run", "call", "step", "task"},
+    "fold_house": {"slots"},
+}
+"""Each for the tail's kinds that it reads: to plan a merge of nothing costs as much as any other."""
 AsOf = int | str | None
 
 
@@ -49,6 +59,8 @@ class Store:
         self._moved = threading.Condition()
         self._db: duckdb.DuckDBPyConnection | None = None
         self._place = Place(0, 0)
+        self._columns: dict[str, list[tuple[str, str]]] = {}
+        self._moment: tuple[int, str | None] = (0, None)
         self._tray = Tray()
         self.open()
 
@@ -84,10 +96,11 @@ class Store:
         """Begin again with an empty file."""
         self.close()
         remove(self.path)
-        self._place = Place(0, 0)
+        self._place, self._moment = Place(0, 0), (0, None)
         self._db = self._connect()
         with self._transaction(self._db) as cursor:
-            cursor.execute(TABLES + "\n".join(view.made for view in VIEWS.values()))
+            cursor.execute(making())
+            cursor.execute(SAY["see"], {"path": AS_OF})
             cursor.execute(SAY["start"], {"schema": SCHEMA})
         self._remember()
 
@@ -123,10 +136,10 @@ class Store:
         if self._place.board >= self._place.facts:
             return False
         with self._transaction(self._writer) as cursor:
-            cursor.execute(SAY["upto"], {"seq": self._place.facts})
-            cursor.execute(SAY["folded_at"], {"seq": self._place.board})
-            for fold in ("fold", "fold_steps", "fold_runs"):
-                cursor.execute(SAY[fold])
+            kinds = {*(cursor.execute(SAY["tail_kinds"]).fetchall()[0][0] or ())}
+            for fold, read in FOLDS.items():
+                if read & kinds:
+                    cursor.execute(SAY[fold])
             cursor.execute(SAY["folded"], {"seq": self._place.facts})
         self._place = Place(self._place.facts, self._place.facts)
         return True
@@ -156,14 +169,13 @@ class Store:
         known = VIEWS.get(view)
         if known is None:
             raise Missing(f"there is no view {view!r}", f"Known: {', '.join(VIEWS)}.")
-        with self.reading(as_of) as (cursor, place):
+        with self.reading(as_of, NOW if view in POLLED else AS_OF) as (cursor, place):
             types = dict(self._columns_of(cursor, view))
             given = arguments(known, types, params or {})
             limit = given["limit"]
             rows = self._rows(cursor, known.ask, {**given, "limit": limit + 1})
             heads = [(str(name), str(kind)) for name, kind, *_ in cursor.description or []]
-            moment = cursor.execute(SAY["moment"], {"seq": place.facts}).fetchall()[0][0]
-        at = moment.isoformat(timespec="milliseconds") + "Z" if moment else None
+            at = self._moment_of(cursor, place.facts)
         return Answer(view, place.facts, at, heads, rows[:limit], len(rows) > limit)
 
     def columns(self, view: str) -> list[tuple[str, str]]:
@@ -184,6 +196,7 @@ class Store:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY_BULK if self.bulk else MEMORY,
             "threads": "2",
+            "late_materialization_max_rows": LATE_ROWS,
             "preserve_insertion_order": "false",
             "checkpoint_threshold": "256MB",
             "python_enable_replacements": "false",
@@ -232,35 +245,40 @@ class Store:
         cursor.execute(SAY["commit"])
 
     @contextlib.contextmanager
-    def reading(self, as_of: AsOf) -> Iterator[tuple[duckdb.DuckDBPyConnection, Place]]:
-        """A cursor whose views see the log up to one place."""
+    def reading(self, as_of: AsOf, tail: str = NOW) -> Iterator[tuple[duckdb.DuckDBPyConnection, Place]]:
+        """A cursor whose views see the log up to one place; `tail` is where it finds them when there is one."""
         with self._moved:
             if self._db is None:
                 raise Unavailable(f"{self.path} is closed just now", "Ask again in a moment.")
-            cursor, facts = self._db.cursor(), self._place.facts
+            cursor = self._db.cursor()
             self._readers += 1
         try:
             with self._transaction(cursor):
                 cursor.execute(SAY["limit_time"], {"ms": QUERY_MS})
-                place = self._place_of(cursor, facts, as_of)
-                cursor.execute(SAY["upto"], {"seq": place.facts})
-                cursor.execute(SAY["folded_at"], {"seq": place.board})
-                yield cursor, place
+                yield cursor, self._look(cursor, as_of, tail)
         finally:
             cursor.close()
             with self._moved:
                 self._readers -= 1
                 self._moved.notify_all()
 
-    def _place_of(self, cursor: duckdb.DuckDBPyConnection, facts: int, as_of: AsOf) -> Place:
-        board = int(cursor.execute(SAY["board_place"]).fetchall()[0][0])
-        now = Place(max(facts, board), board)  # the writer may have folded since the facts were asked how far they are
-        if as_of is None:
+    def _look(self, cursor: duckdb.DuckDBPyConnection, as_of: AsOf, tail: str) -> Place:
+        """Let the cursor see the views as they are, or were."""
+        now = Place(*cursor.execute(SAY["position"]).fetchall()[0])
+        if as_of is None and now.board == now.facts:
+            cursor.execute(SAY["see"], {"path": STILL})
             return now
-        seq = self._seq_of(cursor, as_of)
-        if not 0 <= seq <= now.facts:
-            raise Missing(f"the log is at {now.facts}, not yet at {seq}", f"Ask for 0 to {now.facts}.")
-        return Place(seq, now.board if now.board <= seq else 0)
+        then = now
+        if as_of is None:
+            cursor.execute(SAY["see"], {"path": tail})
+        else:
+            seq = self._seq_of(cursor, as_of)
+            if not 0 <= seq <= now.facts:
+                raise Missing(f"the log is at {now.facts}, not yet at {seq}", f"Ask for 0 to {now.facts}.")
+            then = Place(seq, now.board if now.board <= seq else 0)
+        cursor.execute(SAY["upto"], {"seq": then.facts})
+        cursor.execute(SAY["folded_at"], {"seq": then.board})
+        return then
 
     def _seq_of(self, cursor: duckdb.DuckDBPyConnection, as_of: int | str) -> int:
         if isinstance(as_of, int) and not isinstance(as_of, bool):
@@ -277,7 +295,17 @@ class Store:
         return int(cursor.execute(SAY["place"], {"moment": moment}).fetchall()[0][0])
 
     def _columns_of(self, cursor: duckdb.DuckDBPyConnection, view: str) -> list[tuple[str, str]]:
-        return [(str(name), str(kind)) for name, kind in cursor.execute(SAY["columns"], {"name": view}).fetchall()]
+        if view not in self._columns:
+            found = cursor.execute(SAY["columns"], {"name": view}).fetchall()
+            self._columns[view] = [(str(name), str(kind)) for name, kind in found]
+        return self._columns[view]
+
+    def _moment_of(self, cursor: duckdb.DuckDBPyConnection, seq: int) -> str | None:
+        known = self._moment
+        if known[0] != seq:
+            moment = cursor.execute(SAY["moment"], {"seq": seq}).fetchall()[0][0]
+            known = self._moment = seq, moment.isoformat(timespec="milliseconds") + "Z" if moment else None
+        return known[1]
 
     def _rows(self, cursor: duckdb.DuckDBPyConnection, ask: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
         try:

@@ -1,71 +1,21 @@
--- The steps and the runs: they have a life too, from the request to the end, so they are kept and merged as the board is.
--- `asked` and `told` are places: of the latest request of a call, and of what ended it.
-
-CREATE TABLE step_board (
-    task VARCHAR,
-    run VARCHAR,
-    agent VARCHAR,
-    call VARCHAR,
-    tool VARCHAR,
-    command VARCHAR,
-    again INTEGER,
-    begun UBIGINT,
-    asked UBIGINT,
-    told UBIGINT,
-    noted UBIGINT,
-    started TIMESTAMP,
-    ran BOOLEAN,
-    aside BOOLEAN,
-    outcome STRUCT(how VARCHAR, happened TIMESTAMP, ok BOOLEAN, ms DOUBLE, failure VARCHAR, exit INTEGER,
-        ended_by VARCHAR, tests VARCHAR, tree VARCHAR, read VARCHAR[], created VARCHAR[], wrote VARCHAR[]),
-    note STRUCT(happened TIMESTAMP, ok BOOLEAN, failure VARCHAR, loop BOOLEAN),
-    ok BOOLEAN,
-    ended TIMESTAMP,
-    failure VARCHAR,
-    ms DOUBLE
-);
-
-CREATE TABLE run_board (
-    task VARCHAR,
-    run VARCHAR,
-    agent VARCHAR,
-    phase VARCHAR,
-    role VARCHAR,
-    mind VARCHAR,
-    attempt INTEGER,
-    recovery VARCHAR,
-    turns INTEGER,
-    started TIMESTAMP,
-    ended TIMESTAMP,
-    said VARCHAR,
-    reason VARCHAR,
-    failure VARCHAR,
-    tree VARCHAR,
-    summary VARCHAR,
-    artifacts INTEGER,
-    first_place UBIGINT
-);
-
-CREATE VIEW step_kept AS
-SELECT * FROM step_board WHERE coalesce(getvariable('folded'), 0) > 0;
-
-CREATE VIEW run_kept AS
-SELECT * FROM run_board WHERE coalesce(getvariable('folded'), 0) > 0;
+-- The steps and the runs, merged as the board is, and the trouble they had.
 
 -- What the tail says about each call that occurs in it.
 CREATE VIEW step_changed AS
 SELECT
     id AS run, call,
-    arg_min(nullif(flow, ''), place(seq, n)) AS task,
-    arg_min(owner, place(seq, n)) AS agent,
-    arg_min(tool, place(seq, n)) AS tool,
-    arg_max(CASE WHEN type = 'ToolRequested' AND tool IN ('run', 'test') THEN piece(body, '$.input.command') END,
-        place(seq, n)) AS command,
+    arg_min(nullif(flow, ''), spot) AS task,
+    arg_min(owner, spot) AS agent,
+    arg_min(tool, spot) AS tool,
+    arg_max(CASE
+        WHEN type = 'ToolRequested' AND tool IN ('run', 'test') THEN nullif(piece(body, '$.input.command'), '')
+        WHEN type = 'ExecEnded' THEN nullif(piece(body, '$.command'), '')
+    END, spot) AS command,
     max(again) AS again,
-    min(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS begun,
-    max(place(seq, n)) FILTER (type IN ('ToolRequested', 'StepRefused')) AS asked,
-    max(place(seq, n)) FILTER (type IN ('StepRefused', 'ExecEnded', 'ExecLost', 'ToolEnded')) AS told,
-    max(place(seq, n)) FILTER (type = 'StepEnded') AS noted,
+    min(spot) FILTER (type IN ('ToolRequested', 'StepRefused')) AS begun,
+    max(spot) FILTER (type IN ('ToolRequested', 'StepRefused')) AS asked,
+    max(spot) FILTER (type IN ('StepRefused', 'ExecEnded', 'ExecLost', 'ToolEnded')) AS told,
+    max(spot) FILTER (type = 'StepEnded') AS noted,
     min(happened) FILTER (type IN ('ToolRequested', 'StepRefused')) AS started,
     max(type = 'ExecStarted') AS ran,
     max(type = 'ExecBackgrounded') AS aside,
@@ -74,10 +24,10 @@ SELECT
         exit: TRY_CAST(piece(body, '$.exit') AS INTEGER), ended_by: piece(body, '$.ended_by'),
         tests: piece(body, '$.tests'), tree: piece(body, '$.tree'),
         read: texts(body, '$.read'), created: texts(body, '$.created'), wrote: texts(body, '$.wrote')
-    } END, place(seq, n)) AS outcome,
+    } END, spot) AS outcome,
     arg_max(CASE WHEN type = 'StepEnded' THEN {
         happened: happened, ok: ok, failure: nullif(failure, ''), loop: coalesce(piece(body, '$.loop') = 'true', false)
-    } END, place(seq, n)) AS note
+    } END, spot) AS note
 FROM tail
 WHERE call IS NOT NULL
     AND ((kind = 'step' AND type IN ('ToolRequested', 'StepRefused', 'StepEnded'))
@@ -88,23 +38,23 @@ GROUP BY id, call;
 CREATE VIEW run_changed AS
 SELECT
     id AS run,
-    arg_min(nullif(flow, ''), place(seq, n)) AS task,
-    arg_min(owner, place(seq, n)) AS agent,
-    arg_min(phase, place(seq, n)) AS phase,
-    arg_min(role, place(seq, n)) AS role,
-    arg_min(mind, place(seq, n)) AS mind,
-    arg_min(attempt, place(seq, n)) AS attempt,
-    arg_min(CASE type WHEN 'RunStarted' THEN nullif(piece(body, '$.recovery'), '') END, place(seq, n)) AS recovery,
+    arg_min(nullif(flow, ''), spot) AS task,
+    arg_min(owner, spot) AS agent,
+    arg_min(phase, spot) AS phase,
+    arg_min(role, spot) AS role,
+    arg_min(mind, spot) AS mind,
+    arg_min(attempt, spot) AS attempt,
+    arg_min(CASE type WHEN 'RunStarted' THEN nullif(piece(body, '$.recovery'), '') END, spot) AS recovery,
     max(turn) AS turns,
-    arg_min(CASE type WHEN 'RunStarted' THEN happened END, place(seq, n)) AS started,
-    arg_min(CASE WHEN type IN ('RunFinished', 'RunFailed', 'RunStopped') THEN happened END, place(seq, n)) AS ended,
-    arg_min(CASE WHEN type IN ('RunFinished', 'RunFailed', 'RunStopped') THEN type END, place(seq, n)) AS said,
-    arg_min(reason, place(seq, n)) AS reason,
-    arg_min(failure, place(seq, n)) AS failure,
-    arg_min(CASE type WHEN 'RunFinished' THEN nullif(piece(body, '$.tree'), '') END, place(seq, n)) AS tree,
-    arg_min(CASE type WHEN 'RunFinished' THEN nullif(piece(body, '$.summary'), '') END, place(seq, n)) AS summary,
-    arg_min(CASE type WHEN 'RunFinished' THEN len(artifacts) END, place(seq, n)) AS artifacts,
-    min(place(seq, n)) AS first_place
+    arg_min(CASE type WHEN 'RunStarted' THEN happened END, spot) AS started,
+    arg_min(CASE WHEN type IN ('RunFinished', 'RunFailed', 'RunStopped') THEN happened END, spot) AS ended,
+    arg_min(CASE WHEN type IN ('RunFinished', 'RunFailed', 'RunStopped') THEN type END, spot) AS said,
+    arg_min(reason, spot) AS reason,
+    arg_min(failure, spot) AS failure,
+    arg_min(CASE type WHEN 'RunFinished' THEN nullif(piece(body, '$.tree'), '') END, spot) AS tree,
+    arg_min(CASE type WHEN 'RunFinished' THEN nullif(piece(body, '$.summary'), '') END, spot) AS summary,
+    arg_min(CASE type WHEN 'RunFinished' THEN len(artifacts) END, spot) AS artifacts,
+    min(spot) AS first_place
 FROM tail
 WHERE kind IN ('run', 'step')
     AND type IN ('RunStarted', 'ModelRequested', 'RunFinished', 'RunFailed', 'RunStopped')
@@ -177,3 +127,24 @@ SELECT * FROM run_kept AS old
 ANTI JOIN run_changed AS new ON new.run = old.run
 UNION ALL BY NAME
 SELECT * FROM run_fresh;
+
+CREATE VIEW trouble_fresh AS
+SELECT
+    spot, happened,
+    CASE kind WHEN 'run' THEN 'run' WHEN 'call' THEN 'reply' WHEN 'step' THEN 'step' ELSE 'phase' END AS level,
+    type,
+    CASE kind WHEN 'task' THEN id ELSE nullif(flow, '') END AS task,
+    CASE WHEN kind <> 'task' THEN id END AS run,
+    phase, call, failure,
+    CASE WHEN type IN ('RecoveryStarted', 'StepRecoveryStarted') THEN piece(body, '$.strategy') END AS strategy,
+    ok, body
+FROM tail
+WHERE (kind = 'run' AND type = 'RunFailed')
+    OR (kind = 'call' AND type = 'ModelFailed')
+    OR (kind = 'step' AND type IN ('StepRecoveryStarted', 'StepRecoveryEnded'))
+    OR (kind = 'task' AND type IN ('RecoveryStarted', 'RecoveryEnded'));
+
+CREATE VIEW trouble_now AS
+SELECT * FROM trouble_kept
+UNION ALL BY NAME
+SELECT * FROM trouble_fresh;

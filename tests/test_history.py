@@ -10,18 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus.messages import exec, playbook, run, sandbox, step, task, workspace
-from bus.messages.base import Artifact
+from bus.messages.base import Artifact, Excerpt
 from bus.messages.kinds import read_commit
 from projections.store import Store
 from tests.projected_histories import History, rows
 from tests.projected_run import OF, a_run_at_work
+from tests.projected_stores import new_store
 
 RUN = f"evt.run.{OF}"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "live.duckdb")
+    store = new_store(tmp_path / "live.duckdb")
     yield store
     store.close()
 
@@ -78,6 +79,34 @@ def test_a_run_lists_files_commands_attempts_and_the_last_test_results(store: St
     assert (artifact["tree"], artifact["phase"]) == ("ef" * 20, "research")
     assert artifact["cause"] == f"cause-{len(worked.records)}"
     assert one(store, "contents", task="a")["content"] == "abc"
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_command_that_was_found_and_not_asked_for_is_told_by_its_end(
+    store: Store, worked: History, fold: bool
+) -> None:
+    place = f"evt.exec.{OF}"
+    worked.commit(f"evt.step.{OF}", step.ToolRequested("3-1", "test", {}), flow="a")
+    worked.commit(place, exec.ExecStarted("3-1", "B"), flow="a")
+    store.take(worked.records)
+    assert one(store, "runs", task="a")["commands_executed"] == ["pytest -q", "the project's tests"]
+    if fold:
+        store.fold()
+    worked.commit(place, exec.ExecEnded("3-1", "exit", Excerpt("ok"), 3, 0, command="python -m pytest"), flow="a")
+    store.take(worked.records)
+    assert one(store, "runs", task="a")["commands_executed"] == ["pytest -q", "python -m pytest"]
+
+
+def test_a_task_says_the_weakest_sandbox_that_its_commands_ran_in(store: Store, worked: History) -> None:
+    worked.submit("b")
+    store.take(worked.records)
+    store.fold()
+    assert (one(store, "tasks", id="a")["sandbox"], one(store, "tasks", id="b")["sandbox"]) == ("A", None)
+    for level in ("B", "A"):
+        worked.commit(f"evt.exec.{OF}", exec.ExecStarted(f"4-{level}", level), flow="a")
+        store.take(worked.records)
+        assert one(store, "tasks", id="a")["sandbox"] == "B"
+        store.fold()
 
 
 def test_history_counts_and_says_what_was_made_good(store: Store, worked: History) -> None:
@@ -251,13 +280,13 @@ def recount(events: list[Any]) -> dict[str, Any]:
     }
 
 
-@given(st.integers(0, 10**9), st.integers(1, 40))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_lists_of_every_run_are_exact(store: Store, seed: int, piece: int) -> None:
-    store.clear()
+@given(st.integers(0, 10**9), st.integers(10, 150))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_lists_of_every_run_are_exact(tmp_path: Path, seed: int, piece: int) -> None:
+    store = new_store(tmp_path / "live.duckdb")
     history = History(seed).grow(150)
-    for start in range(0, len(history.records), piece * 5):
-        store.take(history.records[start : start + piece * 5])
+    for start in range(0, len(history.records), piece):
+        store.take(history.records[start : start + piece])
         store.fold()
     found = rows(store, "runs", limit=1000)
     expected = recounted(history)
@@ -270,3 +299,4 @@ def test_the_lists_of_every_run_are_exact(store: Store, seed: int, piece: int) -
         {id: n for id, one in expected.items() if (n := one["steps"])}
     )
     assert sum(row["steps"] for row in rows(store, "history", limit=1000)) == len(steps)
+    store.close()

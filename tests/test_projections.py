@@ -18,13 +18,14 @@ from bus.messages.kinds import EVENTS_OF
 from projections.statements import VIEWS
 from projections.store import Store
 from tests.projected_histories import START, History, rows
+from tests.projected_stores import new_store
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "live.duckdb")
+    store = new_store(tmp_path / "live.duckdb")
     yield store
     store.close()
 
@@ -100,6 +101,49 @@ def test_pipelines_show_their_steps_the_slots_and_the_queue(store: Store, runnin
     assert (a["id"], a["steps"]) == ("a", "research:completed design:running implement:waiting")
     assert [(row["id"], row["queue_place"]) for row in (a, c, b)] == [("a", None), ("c", 1), ("b", 2)]
     assert (a["slots_used"], a["slots"], a["frozen"]) == (1, 2, False)
+
+
+def test_who_queued_before_the_fold_and_was_submitted_after_it_keeps_the_place(store: Store, running: History) -> None:
+    running.submit("b")
+    queued = len(running.records) - 1
+    running.submit("c")
+    store.take(running.records[:queued])
+    store.fold()
+    assert [row["id"] for row in rows(store, "tasks")] == ["a"]
+    store.take(running.records)
+    for _ in range(2):
+        assert [(row["id"], row["queue_place"]) for row in rows(store, "pipelines")] == [
+            ("a", None),
+            ("b", 1),
+            ("c", 2),
+        ]
+        store.fold()
+
+
+@pytest.mark.parametrize("view", sorted(VIEWS))
+def test_an_answer_is_the_same_with_a_tail_without_one_and_at_the_place_itself(store: Store, view: str) -> None:
+    records = History(1).grow(150).records
+    store.take(records[:70])
+    store.fold()
+    store.take(records)
+    with_tail, then = store.query(view), store.query(view, as_of=len(records))
+    assert store.folded < len(records)
+    store.fold()
+    assert with_tail == then == store.query(view)
+    assert with_tail.at and (with_tail.rows or view in ("budget", "mix")), "nobody in these histories pays"
+
+
+def test_slots_and_a_freeze_are_remembered_by_the_fold(store: Store, running: History) -> None:
+    running.commit("evt.slots.main", slots.SlotsResized(5), slots.WorkFrozen("f"))
+    store.take(running.records)
+    store.fold()
+    running.submit("b")
+    store.take(running.records)
+    assert {(row["slots"], row["frozen"]) for row in rows(store, "pipelines")} == {(5, True)}
+    running.commit("evt.slots.main", slots.WorkThawed("f"))
+    store.take(running.records)
+    store.fold()
+    assert {(row["slots"], row["frozen"]) for row in rows(store, "pipelines")} == {(5, False)}
 
 
 def test_agents_say_what_they_are_busy_with(store: Store, running: History) -> None:

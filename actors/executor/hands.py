@@ -177,7 +177,8 @@ class Hands:
         ended = await self._run(job, place, command)
         results = await self._in_thread(partial(self._commands.report, job.key, ended))
         after = await self._in_thread(partial(workspaces.tree_of, place))
-        result = exec_ended(job, ended, results, tree if after == tree else "")
+        unsaid = "" if job.tool.command else command
+        result = exec_ended(job, ended, results, tree if after == tree else "", command=unsaid)
         if ended.ended_by != "exit" or after != tree:
             return result
         tested = told.TreeTested(

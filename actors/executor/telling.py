@@ -28,8 +28,10 @@ def failed(job: Job, text: str, began: float, failure: str) -> Result:
     return ended(job, False, text, began, failure)
 
 
-def exec_ended(job: Job, ended: Ended, tests: TestResults | None = None, tree: str = "") -> Result:
-    """The end of a command, with what its tests came to."""
+def exec_ended(
+    job: Job, ended: Ended, tests: TestResults | None = None, tree: str = "", *, command: str = ""
+) -> Result:
+    """The end of a command, with what its tests came to; `command` where the request did not say it."""
     content = ended.head + ended.tail
     output, blobs = excerpt(content, ended.bytes)
     end = said.ExecEnded(
@@ -42,6 +44,7 @@ def exec_ended(job: Job, ended: Ended, tests: TestResults | None = None, tree: s
         tests=tests,
         tree=tree,
         again=job.again,
+        command=command,
     )
     return Result(job, [end], [], blobs)
 
@@ -61,7 +64,7 @@ def _redacted(event: Event, redactor: Redactor, kept: dict[str, bytes], blobs: l
     output, apart = excerpt(kept.get(old.sha256, b"") or redactor.text(old.text).encode(), old.bytes)
     blobs += apart
     if isinstance(event, said.ExecEnded):
-        return msgspec.structs.replace(event, output=output)
+        return msgspec.structs.replace(event, output=output, command=redactor.text(event.command))
     artifacts: list[Artifact] = []
     for artifact in event.artifacts:
         content = kept[artifact.sha256]

@@ -44,6 +44,8 @@ class ExecEnded(Event, frozen=True):
     tests: TestResults | None = None
     tree: str = ""
     again: int = 0
+    command: str = ""
+    """The command, where the request did not say it."""
 
 
 class ExecLost(Event, frozen=True):

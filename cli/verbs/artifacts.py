@@ -14,7 +14,7 @@ from cli.options import placed
 from cli.output import Form, formatted, talk
 from cli.reading import Views, print_answer
 
-SHOWN = ("phase", "name", "type", "bytes", "agent", "playbook", "run", "happened", "sha256")
+SHOWN = ("phase", "name", "type", "bytes", "playbook", "run", "sha256")
 NAME_MAX = 120
 _strange = re.compile(r"[^\w.,+@=()\[\] -]")
 
@@ -31,7 +31,7 @@ _strange = re.compile(r"[^\w.,+@=()\[\] -]")
 @placed
 @formatted
 def verb(task: str, folder: Path | None, settings: Settings, form: Form) -> int:
-    """List what task ID has produced: which phase, agent, run and playbook made it, and its sha256.
+    """List what task ID has produced: which phase, run and playbook made it, and its sha256; --json says all of it.
 
     witan artifacts 01JD --save made
     """

@@ -9,6 +9,7 @@ from bus.blobs import sha256
 from bus.envelope import Commit, Draft, encode, link
 from bus.messages import agent, run, slots, task
 from bus.messages.base import Artifact, Event
+from ops.bench.turns import turns
 
 PHASES = {
     "research": "researcher",
@@ -25,17 +26,21 @@ _NAMES = list(PHASES)
 
 
 class Story:
-    """Waves of pipelines that go through their phases side by side. Nobody is left at work at the end of a wave."""
+    """Waves of pipelines that go through their phases side by side. Nobody is left at work at the end of a wave.
 
-    def __init__(self, seed: int = 7) -> None:
+    With `turns` each run is led in so many; without, it begins and ends in one commit.
+    """
+
+    def __init__(self, seed: int = 7, turns: int = 0) -> None:
         self.seq = self.events = 0
+        self._turns = turns
         self._ends: dict[str, tuple[int, str]] = {}
         self._random = Random(seed)
         self._tasks = 0
         self._at = (-1, "")
 
     def waves(self) -> Iterator[list[Draft]]:
-        """For ever; a wave is about 1,800 commits."""
+        """For ever; a wave is about 1,800 commits, and as many more as the turns are."""
         while True:
             wave: list[Draft] = []
             pipelines = [self._pipeline(f"{self._tasks + each:012x}", wave) for each in range(AT_ONCE)]
@@ -65,7 +70,12 @@ class Story:
             work = agent.WorkAssigned(run=name, task=id, phase=phase, role=role, text=f"build the thing number {id}")
             cause = self._commit(f"evt.agent.{worker}", [work], id, cause, wave)
             yield
-            cause = self._commit(f"evt.run.{worker}.{name}", self._run(id, phase, role), id, cause, wave)
+            began, ended = self._run(id, phase, role)
+            if self._turns:
+                cause = self._commit(f"evt.run.{worker}.{name}", [began], id, cause, wave)
+                cause = self._lead(f"{worker}.{name}", began, cause, wave)
+            last = [ended] if self._turns else [began, ended]
+            cause = self._commit(f"evt.run.{worker}.{name}", last, id, cause, wave)
             opening = [task.PhaseCompleted(phase=phase, agent=worker, run=name)]
         else:
             self._commit(subject, [*opening, task.TaskCompleted()], id, cause, wave)
@@ -73,10 +83,19 @@ class Story:
         for _ in range(2 if pauses else 0):
             yield
 
-    def _run(self, id: str, phase: str, role: str) -> list[Event]:
+    def _lead(self, of: str, began: run.RunStarted, cause: str, wave: list[Draft]) -> str:
+        """The conversation of one run; the cause of what comes after it."""
+        for kind, events in turns(self._random, began, self._turns):
+            cause = self._commit(f"evt.{kind}.{of}", events, began.task, cause, wave)
+        for kind in ("step", "call", "exec"):
+            self._ends.pop(f"evt.{kind}.{of}", None)
+        return cause
+
+    def _run(self, id: str, phase: str, role: str) -> tuple[run.RunStarted, run.RunFinished]:
         content = self._random.randbytes(ARTIFACT_BYTES // 2).hex()
         artifact = Artifact(f"{phase}.md", "document", sha256(content.encode()), len(content), content)
-        return [run.RunStarted(task=id, phase=phase, role=role, mind="script"), run.RunFinished(artifacts=[artifact])]
+        began = run.RunStarted(task=id, phase=phase, role=role, mind="script")
+        return began, run.RunFinished(artifacts=[artifact])
 
     def _slots(self, id: str, wave: list[Draft], *events: Event) -> None:
         self._commit("evt.slots.main", list(events), id, f"cmd-{id}", wave)
@@ -88,7 +107,7 @@ class Story:
         id = f"{self.seq:026d}"
         body = encode(Commit(id, self._moment(), "bench", cause, flow, v + 1, prev, events, self.seq - 1))
         self._ends[subject] = (v + 1, link(subject, body))
-        if subject.startswith("evt.run.") or isinstance(events[-1], task.TaskCompleted | task.PipelinePaused):
+        if isinstance(events[-1], run.RunFinished | task.TaskCompleted | task.PipelinePaused):
             del self._ends[subject]
         wave.append(Draft(subject, body, id, None if v else 0))
         return id

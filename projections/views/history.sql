@@ -12,10 +12,10 @@ steps AS (
     GROUP BY task
 ),
 mended AS (
-    SELECT flow AS task, count(*) AS recovered
-    FROM events
+    SELECT task, count(*) AS recovered
+    FROM trouble_now
     WHERE type IN ('RecoveryEnded', 'StepRecoveryEnded') AND ok
-    GROUP BY flow
+    GROUP BY task
 )
 SELECT
     board.id AS task, board.text, board.status, board.workflow,

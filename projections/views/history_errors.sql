@@ -1,23 +1,15 @@
 -- history_errors: every type of failure: how often, where last, what was tried against it, and how often that helped.
 -- filters: failure
 CREATE VIEW history_errors AS
-WITH said AS (
-    SELECT kind, type, failure, flow, ok, place(seq, n) AS spot,
-        CASE WHEN type IN ('RecoveryStarted', 'StepRecoveryStarted') THEN piece(body, '$.strategy') END AS strategy
-    FROM events
-    WHERE type IN ('RunFailed', 'ModelFailed', 'RecoveryStarted', 'StepRecoveryStarted', 'RecoveryEnded',
-        'StepRecoveryEnded')
-),
-seen AS (
+WITH seen AS (
     SELECT coalesce(failure, 'unknown') AS failure, 'step' AS level, task,
         coalesce(told, asked) AS spot
     FROM step_now
     WHERE NOT ok
     UNION ALL
-    SELECT coalesce(failure, 'unknown'), CASE kind WHEN 'run' THEN 'run' ELSE 'reply' END,
-        nullif(flow, ''), spot
-    FROM said
-    WHERE (kind = 'run' AND type = 'RunFailed') OR (kind = 'call' AND type = 'ModelFailed')
+    SELECT coalesce(failure, 'unknown'), level, task, spot
+    FROM trouble_now
+    WHERE type IN ('RunFailed', 'ModelFailed')
 ),
 summed AS (
     SELECT
@@ -36,7 +28,7 @@ tried AS (
         list_sort(list(DISTINCT strategy) FILTER (strategy IS NOT NULL)) AS strategies,
         count(*) FILTER (type IN ('RecoveryEnded', 'StepRecoveryEnded')) AS attempts,
         count(*) FILTER (type IN ('RecoveryEnded', 'StepRecoveryEnded') AND ok) AS recovered
-    FROM said
+    FROM trouble_now
     WHERE type NOT IN ('RunFailed', 'ModelFailed')
     GROUP BY failure
 )

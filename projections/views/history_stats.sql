@@ -20,7 +20,7 @@ counted AS (
 ),
 mended AS (
     SELECT 'recovery' AS what, failure AS name, ok, NULL AS unit, NULL::DOUBLE AS took
-    FROM events
+    FROM trouble_now
     WHERE type IN ('RecoveryEnded', 'StepRecoveryEnded')
 ),
 told AS (
@@ -31,18 +31,26 @@ told AS (
         FROM runs LEFT JOIN counted ON counted.run = runs.run
     UNION ALL SELECT 'tool', tool, ok, 'ms', ms FROM steps WHERE ok IS NOT NULL
     UNION ALL FROM mended
+),
+measured AS (
+    SELECT
+        what, name,
+        count(*) AS n,
+        count(*) FILTER (ok) AS succeeded,
+        avg(took::DECIMAL(18, 3)) AS mean,
+        quantile_cont(took, [0.5, 0.95]) AS parts,
+        any_value(unit) AS unit
+    FROM told
+    GROUP BY what, name
 )
 SELECT
-    what, name,
-    count(*) AS n,
-    count(*) FILTER (ok) AS succeeded,
-    round(count(*) FILTER (ok) / count(*), 4) AS rate,
-    round(avg(took::DECIMAL(18, 3)), 3) AS mean,
-    round(quantile_cont(took, 0.5), 3) AS p50,
-    round(quantile_cont(took, 0.95), 3) AS p95,
-    any_value(unit) AS unit
-FROM told
-GROUP BY what, name;
+    what, name, n, succeeded,
+    round(succeeded / n, 4) AS rate,
+    round(mean, 3) AS mean,
+    round(parts[1], 3) AS p50,
+    round(parts[2], 3) AS p95,
+    unit
+FROM measured;
 
 -- ask
 SELECT * FROM history_stats

@@ -1,61 +1,27 @@
 -- pipelines: the tasks that are not over: phase by phase, with the slots in use and the place in the queue.
 -- filters: id, status, phase, agent
 CREATE VIEW pipelines AS
-WITH open AS (
-    SELECT * FROM board_now WHERE status IN ('pending', 'running', 'paused', 'waiting')
-),
-wanted AS (
-    SELECT id, unnest(phases) AS phase, unnest(range(len(phases))) AS at_index FROM open
-),
-told AS (
-    SELECT task, phase, arg_max(CASE type
-        WHEN 'PhaseRequested' THEN 'requested'
-        WHEN 'PhaseAssigned' THEN 'running'
-        WHEN 'AssignmentLost' THEN 'lost'
-        WHEN 'PhaseCompleted' THEN 'completed'
-        WHEN 'PhaseFailed' THEN 'failed'
-    END, place(seq, n)) AS status,
-        max(place(seq, n)) FILTER (type = 'PhaseReopened') AS reopened,
-        max(place(seq, n)) FILTER (type IN ('PhaseRequested', 'PhaseAssigned', 'AssignmentLost', 'PhaseCompleted',
-            'PhaseFailed')) AS last_place
-    FROM events
-    WHERE kind = 'task' AND task IN (SELECT id FROM open)
-    GROUP BY task, phase
-),
-placed AS (
-    SELECT wanted.id, wanted.phase, at_index, told.status, told.last_place,
-        max(told.reopened) OVER (PARTITION BY wanted.id ORDER BY at_index) AS reopened
-    FROM wanted
-    LEFT JOIN told ON told.task = wanted.id AND told.phase = wanted.phase
-),
-steps AS (
-    SELECT id, string_agg(phase || ':' || CASE WHEN status IS NULL OR reopened > last_place THEN 'waiting' ELSE status END,
-        ' ' ORDER BY at_index) AS steps
-    FROM placed
-    GROUP BY id
-),
-queue AS (
-    SELECT task, row_number() OVER (ORDER BY priority DESC, queued) AS queue_place
-    FROM admission
-    WHERE said = 'PipelineQueued'
+WITH admitted AS (
+    SELECT *,
+        count(*) FILTER (slot = 'PipelineAdmitted') OVER () AS slots_used,
+        CASE slot WHEN 'PipelineQueued'
+            THEN row_number() OVER (PARTITION BY slot ORDER BY queue_priority DESC, queued) END AS queue_place
+    FROM board_rows
+    WHERE slot IN ('PipelineQueued', 'PipelineAdmitted') OR status IN ('pending', 'running', 'paused', 'waiting')
 )
 SELECT
-    open.id, open.status, open.phase,
-    open.done || '/' || len(open.phases) AS progress,
-    steps.steps,
-    nullif(open.agent, '') AS agent,
-    open.attempt, open.priority,
-    queue.queue_place,
-    (SELECT count(*) FROM admission WHERE said = 'PipelineAdmitted') AS slots_used,
-    coalesce((SELECT arg_max(slots, place(seq, n)) FROM events WHERE kind = 'slots' AND type = 'SlotsResized'), 2) AS slots,
-    coalesce((SELECT arg_max(type, place(seq, n)) = 'WorkFrozen' FROM events
-        WHERE kind = 'slots' AND type IN ('WorkFrozen', 'WorkThawed')), false) AS frozen,
-    open.text, open.created, open.updated,
-    nullif(open.reason, '') AS reason,
-    open.first_seq
-FROM open
-LEFT JOIN steps ON steps.id = open.id
-LEFT JOIN queue ON queue.task = open.id;
+    id, status, phase,
+    done || '/' || len(phases) AS progress,
+    list_aggregate(list_transform(phases, lambda wanted, i: wanted || ':' || coalesce(list_filter(marks, lambda mark:
+        CASE mark.said WHEN 'waiting' THEN list_position(phases, mark.phase) BETWEEN 1 AND i
+            ELSE mark.phase = wanted END
+    )[-1].said, 'waiting')), 'string_agg', ' ') AS steps,
+    nullif(agent, '') AS agent,
+    attempt, priority, queue_place, slots_used, slots, frozen, text, created, updated,
+    nullif(reason, '') AS reason,
+    first_seq
+FROM admitted, house_now
+WHERE status IN ('pending', 'running', 'paused', 'waiting') AND first_seq IS NOT NULL;
 
 -- ask
 SELECT * EXCLUDE (first_seq) FROM pipelines

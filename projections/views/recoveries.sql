@@ -1,20 +1,11 @@
 -- recoveries: every attempt to make a failure good, of a step or of a phase, and what came of it.
 -- filters: task, level, run, phase, failure, strategy, outcome
 CREATE VIEW recoveries AS
-WITH told AS (
-    SELECT
-        CASE kind WHEN 'task' THEN 'phase' ELSE 'step' END AS level,
-        CASE kind WHEN 'task' THEN task ELSE nullif(flow, '') END AS task,
-        CASE kind WHEN 'task' THEN NULL ELSE id END AS run,
-        phase, call, failure, ok, happened, type, body, place(seq, n) AS spot
-    FROM events
-    WHERE (kind = 'task' AND type IN ('RecoveryStarted', 'RecoveryEnded'))
-        OR (kind = 'step' AND type IN ('StepRecoveryStarted', 'StepRecoveryEnded'))
-),
-followed AS (
+WITH followed AS (
     SELECT *,
         lead(type) OVER next AS next_type, lead(ok) OVER next AS next_ok, lead(happened) OVER next AS next_at
-    FROM told
+    FROM trouble_now
+    WHERE type NOT IN ('RunFailed', 'ModelFailed')
     WINDOW next AS (PARTITION BY level, task, run, CASE level WHEN 'phase' THEN phase END, failure ORDER BY spot)
 )
 SELECT
@@ -22,7 +13,7 @@ SELECT
     coalesce(followed.phase, run_now.phase) AS phase,
     followed.call, followed.failure,
     piece(followed.body, '$.severity') AS severity,
-    piece(followed.body, '$.strategy') AS strategy,
+    followed.strategy,
     TRY_CAST(piece(followed.body, '$.tier') AS INTEGER) AS tier,
     TRY_CAST(piece(followed.body, '$.tries') AS INTEGER) AS tries,
     CASE

@@ -33,7 +33,7 @@ told AS (
         flatten(list(outcome.created ORDER BY told) FILTER (outcome.created IS NOT NULL)) AS created,
         flatten(list(outcome.read ORDER BY told) FILTER (outcome.read IS NOT NULL)) AS read,
         flatten(list(outcome.wrote ORDER BY told) FILTER (outcome.wrote IS NOT NULL)) AS wrote,
-        list(coalesce(nullif(command, ''), 'the project''s tests') ORDER BY begun) FILTER (ran) AS commands,
+        list(coalesce(command, 'the project''s tests') ORDER BY begun) FILTER (ran) AS commands,
         list(tool ORDER BY begun) AS attempted,
         list(tool ORDER BY begun) FILTER (ok) AS succeeded,
         arg_max(outcome.tests, told) AS tests,

@@ -1,4 +1,4 @@
--- tasks: every task, where it stands and how far it is; the newest first.
+-- tasks: every task, where it stands and how far it is, and the weakest sandbox that it ran in; the newest first.
 -- filters: id, status, phase, agent, workflow, priority
 CREATE VIEW tasks AS
 SELECT
@@ -8,16 +8,19 @@ SELECT
     workflow, priority, done,
     len(phases) AS total,
     done || '/' || len(phases) AS progress,
-    CASE WHEN items > 0 THEN len(list_filter(ticked, lambda item: item BETWEEN 1 AND items)) || '/' || items END
-        AS checklist,
-    round(epoch(last_tick - began) / nullif(len(list_filter(ticked, lambda item: item BETWEEN 1 AND items)), 0), 3)
-        AS item_seconds,
-    created, updated,
+    ticks || '/' || items AS checklist,
+    round(epoch(last_tick - began) / nullif(ticks, 0), 3) AS item_seconds,
+    sandbox, created, updated,
     CASE WHEN isfinite(ended) THEN ended END AS ended,
     round(epoch(coalesce(CASE WHEN isfinite(ended) THEN ended END, updated) - created), 3) AS seconds,
     nullif(reason, '') AS reason,
     first_seq, last_seq
-FROM board_now;
+FROM (
+    SELECT *,
+        CASE WHEN items > 0 THEN len(list_filter(coalesce(ticked, []), lambda item: item BETWEEN 1 AND items)) END
+            AS ticks
+    FROM board_now
+);
 
 -- ask
 SELECT * FROM tasks
