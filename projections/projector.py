@@ -17,7 +17,7 @@ WINDOW = 5_000
 PACE_S = 0.02
 """A transaction costs 2.5 ms whatever it holds: so much rest makes it a tenth of a core."""
 FOLD_S = 2.0
-"""A fold costs 60 ms of a core however little it merges: planning it is most of that."""
+"""A fold costs 30 ms of a core however little it merges: planning it is most of that."""
 CHECKPOINT_AFTER = 50_000
 """So many new records make a checkpoint worth its while in a quiet moment."""
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.05, 5.0

@@ -66,14 +66,14 @@ def prefixes_that_differ(
 KEPT = ("board_rows", "step_now", "run_now", "trouble_now", "house_now")
 """What the views are made of; they themselves are compared now and then."""
 EVERYTHING = ("events", *KEPT, "board_now", *VIEWS)
-ENOUGH = 80
+ENOUGH = 70
 """Too few places prove nothing; all seeds together must have 400."""
-LATER = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6)]
+LATER = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 7)]
 
 
 @pytest.mark.parametrize("seed", [0, *LATER])
 def test_live_is_rebuilt_at_every_prefix(store: Store, tmp_path: Path, seed: int) -> None:
-    history, compared = History(seed).grow(130), list[int]()
+    history, compared = History(seed).grow(110), list[int]()
     whole = new_store(tmp_path / "whole.duckdb")
     whole.take(history.records)
     assert list(prefixes_that_differ(store, whole, history, random.Random(seed), compared)) == []
@@ -102,7 +102,7 @@ def test_any_past_place_equals_a_store_that_has_seen_no_more(store: Store, tmp_p
     for place in (0, 1, 13, 39, 40, 41, len(history.records)):
         fresh = new_store(tmp_path / "fresh.duckdb")
         fresh.take(history.records[:place])
-        names = EVERYTHING if place in (13, 40, 41) else KEPT
+        names = EVERYTHING if place in (13, 41) else KEPT
         assert store.fingerprint(place, names) == fresh.fingerprint(names=names)
         then = (START + datetime.timedelta(seconds=place)).isoformat() + "Z"
         if b'"at"' in (history.records[place - 1].body if place else b""):
@@ -126,7 +126,7 @@ from projections.store import Store
 from tests.projected_histories import History
 
 store = Store(sys.argv[1])
-records = History(int(sys.argv[2])).grow(900).records
+records = History(int(sys.argv[2])).grow(500).records
 print("start", store.position, flush=True)
 while store.position < len(records):
     store.take(records[store.position : store.position + 7])
@@ -154,7 +154,7 @@ def test_a_kill_anywhere_leaves_a_store_that_goes_on(tmp_path: Path) -> None:
             child.send_signal(signal.SIGKILL)
             kills += 1
         child.communicate(timeout=60)
-    history = History(21).grow(900)
+    history = History(21).grow(500)
     live, again = Store(path), Store(tmp_path / "again.duckdb")
     again.take(history.records)
     assert live.fingerprint() == again.fingerprint() and kills >= 5

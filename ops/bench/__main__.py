@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cli.config import Settings
 from cli.logs import configure
-from ops.bench import board, commands, entities, lag, memory, pipelines, rebuild, replay, start, steps
+from ops.bench import board, commands, entities, history, lag, memory, pipelines, rebuild, replay, start, steps
 from ops.bench.ground import BENCH, Lab
 from ops.bench.rows import Row, head, keep, line
 
@@ -28,9 +28,10 @@ FIGURES: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "rebuild": rebuild.rows,
     "board": board.rows,
     "memory": memory.rows,
+    "history": history.rows,
     "replay": replay.rows,
 }
-"""In this order the shared log is made once for the last four, and made longer for the last."""
+"""In this order the shared log is made once for rebuild, board, memory and replay, and made longer for the last."""
 
 
 def main() -> int:

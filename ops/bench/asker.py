@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -24,15 +25,15 @@ async def _command(connection: Connection, number: int) -> bytes:
     return (await connection.request("guardian.pause_pipeline", body, block, timeout_s=30)).body
 
 
-QUESTIONS = (
-    ("ask.counts", b"{}"),
-    ("ask.tasks", b'{"limit":50}'),
-    ("ask.pipelines", b'{"limit":50}'),
-)
+Questions = tuple[tuple[str, bytes], ...]
+QUESTIONS: dict[str, Questions] = {
+    "questions": (("ask.counts", b"{}"), ("ask.tasks", b'{"limit":50}'), ("ask.pipelines", b'{"limit":50}')),
+    "history": (("ask.history", b"{}"), ("ask.history_stats", b"{}"), ("ask.history_errors", b"{}")),
+}
 
 
-async def _question(connection: Connection, number: int) -> bytes:
-    subject, body = QUESTIONS[number % len(QUESTIONS)]
+async def _question(questions: Questions, connection: Connection, number: int) -> bytes:
+    subject, body = questions[number % len(questions)]
     return (await connection.request(subject, body, timeout_s=30)).body
 
 
@@ -41,7 +42,8 @@ async def _ping(connection: Connection, number: int) -> bytes:
     return (await connection.request("$SRV.PING.witan", timeout_s=30)).body
 
 
-REQUESTS: dict[str, Request] = {"commands": _command, "questions": _question, "pings": _ping}
+REQUESTS: dict[str, Request] = {"commands": _command, "pings": _ping}
+REQUESTS |= {what: partial(_question, questions) for what, questions in QUESTIONS.items()}
 
 
 async def ask(url: str, what: str, count: int, at_once: int, pace_s: float) -> dict[str, Any]:
@@ -65,10 +67,10 @@ async def ask(url: str, what: str, count: int, at_once: int, pace_s: float) -> d
     wall_s = time.perf_counter() - began
     await connection.close()
     told = {"per_s": count / wall_s, **_percentiles("", list(took.values()))}
-    if what == "questions":
-        for place, (subject, _) in enumerate(QUESTIONS):
-            mine = [seconds for number, seconds in took.items() if number % len(QUESTIONS) == place]
-            told |= _percentiles(f"{subject[4:]}_", mine)
+    questions = QUESTIONS.get(what, ())
+    for place, (subject, _) in enumerate(questions):
+        mine = [seconds for number, seconds in took.items() if number % len(questions) == place]
+        told |= _percentiles(f"{subject[4:]}_", mine)
     return told
 
 
