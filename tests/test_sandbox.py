@@ -43,6 +43,9 @@ def outside(tmp_path: Path, ground: Ground) -> Iterator[Outside]:
     ground.folder = top
 
 
+RACES = 8
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_nothing_gets_out(attack: Attack, level: Level, outside: Outside) -> None:
     before = outside.state()
@@ -52,9 +55,13 @@ def test_nothing_gets_out(attack: Attack, level: Level, outside: Outside) -> Non
 
 @pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack.safe], ids=lambda attack: attack.name)
 def test_each_attack_is_seen_where_nothing_holds_it_in(attack: Attack, outside: Outside) -> None:
+    """Some are races, and a race is not won each time."""
     before = outside.state()
-    said = outside.attack(attack.text, "C", attack.python)
-    harm = outside.harm(said, before)
+    for _ in range(RACES):
+        said = outside.attack(attack.text, "C", attack.python)
+        harm = outside.harm(said, before)
+        if harm:
+            break
     if not harm and not outside.harm(outside.bare(attack.text, attack.python), before):
         pytest.skip(f"this machine lets nobody {attack.name}: {said}")
     assert harm != [], said
