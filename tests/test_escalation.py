@@ -133,15 +133,10 @@ def test_what_will_be_the_same_each_time_is_not_tried_by_the_same_agent() -> Non
     assert [each.tier for each in events(told, task.RecoveryStarted)] == [2]
 
 
-def test_after_the_review_a_council_is_asked_and_in_the_same_breath_a_person() -> None:
+def test_after_the_review_a_person_is_asked_where_there_is_no_council() -> None:
     reviewed = running(*tried(tier=2), *working())
     told = failed_by(reviewed, "boom").told()
-    assert [type(event) for _, event in told] == [
-        task.PhaseFailed,
-        task.CouncilAsked,
-        task.PersonAsked,
-        slots.PipelineReleased,
-    ]
+    assert [type(event) for _, event in told] == [task.PhaseFailed, task.PersonAsked, slots.PipelineReleased]
 
 
 def test_who_asks_for_help_is_heard_by_a_person_at_once() -> None:

@@ -18,7 +18,7 @@ from tests.simulation import LIMIT, World
 SEEDS = int(os.environ.get("SEEDS", "200"))
 """`make faults` takes 10,000 of them."""
 FAULTS = [
-    *("crashes", "stalls", "AssignmentLost", "PhaseReopened", "PersonAsked", "CouncilAsked", "TaskReset", "reviewed"),
+    *("crashes", "stalls", "AssignmentLost", "PhaseReopened", "PersonAsked", "TaskReset", "reviewed"),
     *(f"{failure} recovered" for failure in STRATEGIES if failure != "unknown"),
 ]
 """Each share of the histories must have met all of them."""

@@ -1,13 +1,13 @@
 """What the orchestrator does with everything it hears: one message in, events on tasks, slots and queues out."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from actors.decider import Answer, Effects, Message
 from actors.desk import Desk
-from actors.orchestrator import escalation, pipeline, staffing
+from actors.orchestrator import advice, escalation, pipeline, staffing
 from actors.orchestrator.checklist import steps_of
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.roster import SUBJECT as ROSTER
@@ -18,26 +18,30 @@ from actors.orchestrator.workflow import Workflow
 from bus.envelope import Record, open_envelope
 from bus.errors import Invalid, Refused
 from bus.ids import derived_id
-from bus.messages import guardian, run, slots, task
+from bus.messages import council, guardian, run, slots, task
 from bus.messages.agent import AgentJoined, Alive, RegisterAgent
 from bus.messages.base import Command
 from bus.messages.timers import LeasesDue, RecoveryDue
+
+BEFORE_THE_END = tuple(each for each in get_args(council.CouncilEvent) if each is not council.CouncilEnded)
 
 
 class Orchestrator:
     """Leads every task through its workflow."""
 
     name = "orchestrator"
-    follows: Sequence[str] = ("evt.run.*.*", "evt.guardian.*")
+    follows: Sequence[str] = ("evt.run.*.*", "evt.guardian.*", "evt.council.*")
     watches: Sequence[str] = ()
     effects: Effects | None = None
-    ignores: Sequence[type] = (run.RunStarted,)
+    ignores: Sequence[type] = (run.RunStarted, *BEFORE_THE_END)
     beat_s = 0.0
     woken_as: Sequence[str] = ("orchestrator",)
 
-    def __init__(self, workflows: dict[str, Workflow], lease_s: float, limit: int) -> None:
+    def __init__(
+        self, workflows: dict[str, Workflow], lease_s: float, limit: int, council_after: int | None = None
+    ) -> None:
         self.limit = limit
-        self.floor = Floor(workflows, lease_s)
+        self.floor = Floor(workflows, lease_s, council_after)
 
     def ready(self, desk: Desk) -> bool:
         return True
@@ -52,7 +56,7 @@ class Orchestrator:
 
     def recover(self, desk: Desk, message: Message) -> None:
         """Derive the floor from the tasks that hold a slot, and finish what a crash cut in two."""
-        self.floor = Floor(self.floor.workflows, self.floor.lease_s)
+        self.floor = Floor(self.floor.workflows, self.floor.lease_s, self.floor.council_after)
         desk.send("guardian", "join_watch", guardian.JoinWatch(actor=self.name))
         for agent, member in desk.state(ROSTER).members.items():
             self.floor.enter(agent, member.role)
@@ -82,6 +86,8 @@ class Orchestrator:
                 pipeline.leases_due(self.floor, desk)
             case RecoveryDue():
                 pipeline.recovery_due(self.floor, desk, body.task)
+            case council.CouncilEnded():
+                pipeline.council_ended(self.floor, desk, message, body)
             case Command():
                 self._command(desk, message, body)
             case _:
@@ -180,6 +186,7 @@ class Orchestrator:
             refuse_unless(state, task.TaskCancelled, "cancel")
             self.floor.stop_waiting(state.role, wish.task_id, state.repo)
             staffing.revoke(self.floor, desk, state, wish.reason or "the task was cancelled")
+            advice.call_off(desk, wish.task_id, state, "the task was cancelled")
             desk.append(subject, task.TaskCancelled(reason=wish.reason))
             pipeline.leave(self.floor, desk, wish.task_id)
             staffing.freed(self.floor, desk, state.role, state.repo)
@@ -193,6 +200,7 @@ class Orchestrator:
             self.floor.stop_waiting(state.role, wish.task_id, state.repo)
             staffing.revoke(self.floor, desk, state, wish.reason or "the task was reset")
             admitted = pipeline.ask_for_slot(desk, wish.task_id, pipeline.RESUMED_FIRST)
+            advice.call_off(desk, wish.task_id, state, "the task was reset")
             desk.append(subject, *escalation.ended(state), task.TaskReset(reason=wish.reason))
             if state.status == "running":
                 pipeline.go_on(self.floor, desk, wish.task_id)

@@ -1,18 +1,38 @@
 """What is done about a phase that failed: once more with a strategy, a fresh agent, a council, a person."""
 
+from typing import NamedTuple
+
 from actors.orchestrator.task import Task
+from actors.orchestrator.trouble import COUNCIL_TIER
 from actors.orchestrator.workflow import Phase
-from actors.recovery import STRATEGIES, TRIES_MAX, Classified, recovery_of, wait_s
+from actors.recovery import STRATEGIES, TRIES_MAX, Classified, classified, recovery_of, wait_s
 from bus.messages import task as said
+from bus.messages.council import CouncilEnded
 
 RECOVERIES_MAX = 30
 """A task costs no more recoveries than this without a person's word."""
 LOSSES_MAX = 3
 """An assignment that is lost so often in a row is a failure of its own."""
 REASON_CHARS = 2000
+ADVISED = (
+    "Several models were asked and what they proposed was tried; the best of it, by {by}, is applied to your working "
+    "tree already. Read what it changed, run the tests, mend what is still wrong, and finish."
+)
 
 
-def phase_failed(task: Task, plan: Phase, found: Classified, reason: str, *, now_s: float) -> list[said.TaskEvent]:
+class Council(NamedTuple):
+    """Whether there is one, the name that the next would have, and how many tries of one kind come before it."""
+
+    name: str = ""
+    after_tries: int = TRIES_MAX
+
+
+NO_COUNCIL = Council()
+
+
+def phase_failed(
+    task: Task, plan: Phase, found: Classified, reason: str, *, now_s: float, council: Council = NO_COUNCIL
+) -> list[said.TaskEvent]:
     """The failure, the end of the recovery that it belongs to, and what comes next."""
     assert task.assignment is not None
     failed = said.PhaseFailed(
@@ -23,7 +43,7 @@ def phase_failed(task: Task, plan: Phase, found: Classified, reason: str, *, now
         attempt=task.attempt,
         failure=found.failure,
     )
-    return [failed, *ended(task, plan.name, ok=False), *_next(task, plan, found, now_s)]
+    return [failed, *ended(task, plan.name, ok=False), *_next(task, plan, found, now_s, council)]
 
 
 def ended(task: Task, phase: str = "", ok: bool = False) -> list[said.TaskEvent]:
@@ -34,14 +54,39 @@ def ended(task: Task, phase: str = "", ok: bool = False) -> list[said.TaskEvent]
     ]
 
 
-def _next(task: Task, plan: Phase, found: Classified, now_s: float) -> list[said.TaskEvent]:
+def advised(task: Task, plan: Phase, ended: CouncilEnded) -> list[said.TaskEvent]:
+    """A council has answered: the phase, or the one that it builds on, is done once more with its solution."""
+    found = classified(ended.failure, ended.reason)
+    started = said.RecoveryStarted(
+        phase=plan.name,
+        failure=found.failure,
+        severity=found.severity,
+        strategy="council",
+        tier=COUNCIL_TIER,
+        tries=1,
+        hint=ADVISED.format(by=ended.by),
+        error=found.error,
+        solution=ended.solution,
+    )
+    return [started, *_reopening(task, plan, found, COUNCIL_TIER)]
+
+
+def _reopening(task: Task, plan: Phase, found: Classified, tier: int) -> list[said.TaskEvent]:
+    """Where the work of an earlier phase is to blame, that is done once more."""
+    reopens = STRATEGIES[found.failure].reopens_tier <= tier and any(
+        plan.on_failure == each.phase for each in task.done
+    )
+    return [said.PhaseReopened(phase=plan.on_failure, because=f"{plan.name}: {found.failure}")] if reopens else []
+
+
+def _next(task: Task, plan: Phase, found: Classified, now_s: float, council: Council) -> list[said.TaskEvent]:
     trouble = task.trouble
     tries = trouble.tries(plan.name, found.failure) + 1
     if found.failure == "help":
         return [said.PersonAsked(phase=plan.name, failure=found.failure, question=found.error[:REASON_CHARS])]
     if trouble.reviewed(plan.name) or len(trouble.attempts) >= RECOVERIES_MAX:
-        return _give_up(task, plan, found)
-    tier = 1 if found.recoverable and tries <= TRIES_MAX else 2
+        return _give_up(task, plan, found, council)
+    tier = 1 if found.recoverable and tries <= council.after_tries else 2
     recovery = recovery_of(
         found, tries=min(tries, TRIES_MAX), tier=tier, so_far=trouble.story(plan.name) if tier == 2 else ()
     )
@@ -56,18 +101,15 @@ def _next(task: Task, plan: Phase, found: Classified, now_s: float) -> list[said
         error=recovery.error,
         not_before_s=now_s + wait_s(found.failure, recovery.tries),
     )
-    reopens = STRATEGIES[found.failure].reopens_tier <= tier and any(
-        plan.on_failure == each.phase for each in task.done
-    )
-    if reopens:
-        return [started, said.PhaseReopened(phase=plan.on_failure, because=f"{plan.name}: {found.failure}")]
-    return [started]
+    return [started, *_reopening(task, plan, found, tier)]
 
 
-def _give_up(task: Task, plan: Phase, found: Classified) -> list[said.TaskEvent]:
-    """Nobody answers for a council in this release, so a person is asked in the same breath."""
+def _give_up(task: Task, plan: Phase, found: Classified, council: Council) -> list[said.TaskEvent]:
+    """A council, once for each phase; then, or where there is none, a person."""
     reason = f"{plan.name} failed ({found.failure}) after {len(task.trouble.attempts)} recoveries: {found.error}"
-    return [
-        said.CouncilAsked(phase=plan.name, failure=found.failure, reason=reason[:REASON_CHARS]),
-        said.PersonAsked(phase=plan.name, failure=found.failure, question=reason[:REASON_CHARS]),
-    ]
+    if council.name and plan.name not in task.trouble.counselled:
+        asked = said.CouncilAsked(
+            phase=plan.name, failure=found.failure, reason=reason[:REASON_CHARS], council=council.name
+        )
+        return [asked]
+    return [said.PersonAsked(phase=plan.name, failure=found.failure, question=reason[:REASON_CHARS])]

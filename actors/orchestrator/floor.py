@@ -14,10 +14,11 @@ from actors.territory import Territory, overlaps
 class Floor:
     """Kept beside the folds, because asking every task each time would make an assignment cost what a scan costs."""
 
-    def __init__(self, workflows: Mapping[str, Workflow], lease_s: float) -> None:
+    def __init__(self, workflows: Mapping[str, Workflow], lease_s: float, council_after: int | None = None) -> None:
+        """`council_after`: so many tries of one kind before a council is asked; None: there is none."""
         self.workflows = workflows
         self.plans = {(flow.name, phase.name): phase for flow in workflows.values() for phase in flow.phases}
-        self.lease_s = lease_s
+        self.lease_s, self.council_after = lease_s, council_after
         self.load: dict[str, int] = {}
         self.deadlines: dict[str, float] = {}
         self.task_of: dict[str, str] = {}

@@ -2,12 +2,13 @@
 
 from actors.decider import Message
 from actors.desk import Desk
-from actors.orchestrator import escalation, staffing
+from actors.orchestrator import advice, escalation, staffing
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from actors.orchestrator.task import TRANSITIONS, Task
 from actors.recovery import classified
 from bus.messages import run, slots, task
+from bus.messages.council import CouncilEnded
 from bus.messages.timers import RecoveryDue
 
 RESUMED_FIRST = 10
@@ -60,6 +61,9 @@ def go_on(floor: Floor, desk: Desk, id: str) -> None:
     state: Task = desk.state(subject)
     if state.status != "running" or state.assignment or desk.state(SLOTS).frozen:
         return
+    if state.trouble.council:
+        advice.ask(desk, id, state)
+        return
     if not state.phase:
         if state.trouble.not_before_s > desk.message.now_s:
             desk.wake("orchestrator", f"recovery-{id}", state.trouble.not_before_s, RecoveryDue(task=id))
@@ -97,6 +101,7 @@ def run_ended(
         desk.append(subject, task.PhaseCompleted(phase=state.phase, agent=agent, run=run_id))
         if state.trouble.attempts:
             desk.append(subject, *escalation.ended(state, state.phase, ok=True))
+            advice.close_cases(desk, state, state.phase, ok=True)
         _after_phase(floor, desk, message.flow)
     elif isinstance(end, run.RunFailed):
         _fail(floor, desk, message.flow, end)
@@ -129,7 +134,10 @@ def _fail(floor: Floor, desk: Desk, id: str, end: run.RunFailed) -> None:
     subject = f"evt.task.{id}"
     state: Task = desk.state(subject)
     plan, found = floor.plans[state.workflow, state.phase], classified(end.failure, end.reason)
-    desk.append(subject, *escalation.phase_failed(state, plan, found, end.reason, now_s=desk.message.now_s))
+    council = advice.council_of(floor, id, state)
+    events = escalation.phase_failed(state, plan, found, end.reason, now_s=desk.message.now_s, council=council)
+    desk.append(subject, *events)
+    advice.close_cases(desk, state, state.phase, ok=False)
 
 
 def _lose(floor: Floor, desk: Desk, id: str, reason: str) -> None:
@@ -142,6 +150,28 @@ def _lose(floor: Floor, desk: Desk, id: str, reason: str) -> None:
     else:
         agent, run_id = state.assignment.agent, state.assignment.run
         desk.append(subject, task.AssignmentLost(phase=state.phase, agent=agent, run=run_id, reason=reason))
+
+
+def council_ended(floor: Floor, desk: Desk, message: Message, ended: CouncilEnded) -> None:
+    """A council that the task waits for, or that a person asked about it meanwhile: its answer, or a person's."""
+    council, subject = message.subject.rsplit(".", 1)[1], f"evt.task.{ended.task}"
+    state: Task = desk.state(subject)
+    by_hand = state.status == "waiting" and council.startswith(f"{ended.task}-c{state.epoch}-")
+    if desk.knows(subject, message.id) or not (state.trouble.council == council or (by_hand and ended.solution)):
+        return
+    heard = task.CouncilAnswered(council=council, phase=ended.phase, outcome=ended.outcome, solution=ended.solution)
+    if not ended.solution:
+        question = f"{ended.phase} failed ({ended.failure}), and the council could not help: {ended.reason}"[:2000]
+        asked = task.PersonAsked(phase=ended.phase, failure=ended.failure, question=question)
+        desk.append(subject, heard, asked)
+        leave(floor, desk, ended.task)
+        return
+    admitted = by_hand and ask_for_slot(desk, ended.task, RESUMED_FIRST)
+    desk.append(subject, heard, *escalation.advised(state, floor.plans[state.workflow, ended.phase], ended))
+    if admitted:
+        start(floor, desk, ended.task)
+    else:
+        go_on(floor, desk, ended.task)
 
 
 def pause(floor: Floor, desk: Desk, id: str, order: str, reason: str) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from actors.orchestrator import trouble
 from actors.orchestrator.trouble import Trouble
 from bus.errors import Missing, Refused
+from bus.messages import routing
 from bus.messages import task as said
 from bus.messages.base import Input, Pieces
 
@@ -17,6 +18,11 @@ TRANSITIONS: dict[tuple[Status, type[said.TaskEvent]], Status] = {
     ("pending", said.PipelineStarted): "running",
     ("pending", said.PipelinePaused): "paused",
     ("pending", said.TaskCancelled): "cancelled",
+    ("pending", said.PersonAsked): "waiting",
+    ("pending", routing.TaskRouted): "pending",
+    ("running", routing.TaskRouted): "running",
+    ("paused", routing.TaskRouted): "paused",
+    ("waiting", routing.TaskRouted): "waiting",
     ("running", said.PipelinePaused): "paused",
     ("running", said.TaskReset): "running",
     ("running", said.TaskCompleted): "completed",
@@ -29,6 +35,7 @@ TRANSITIONS: dict[tuple[Status, type[said.TaskEvent]], Status] = {
     ("paused", said.TaskCancelled): "cancelled",
     ("paused", said.PersonAsked): "waiting",
     ("waiting", said.TaskReset): "pending",
+    ("waiting", said.CouncilAnswered): "pending",
     ("waiting", said.TaskCancelled): "cancelled",
     ("failed", said.TaskReset): "pending",
 }
@@ -37,14 +44,35 @@ TRANSITIONS: dict[tuple[Status, type[said.TaskEvent]], Status] = {
 A paused pipeline whose last run fails for good waits as well: to resume it would not help.
 """
 
+REVIEWED_TIER = 2
+"""A phase whose recovery has come so far is looked at before a fresh agent takes it."""
 ENDED = ("completed", "failed", "cancelled")
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """Who works on the current phase."""
+    """Who works on the current phase, or looks at it before it is done: then `role` is whose work that is."""
 
     agent: str
     run: str
+    role: str = ""
+
+    @property
+    def is_review(self) -> bool:
+        return bool(self.role)
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """Who was named for the phase that is not begun yet. `agent` is empty when anybody of the role may have it."""
+
+    role: str
+    agent: str = ""
+
+
+class Review(msgspec.Struct, frozen=True):
+    """Why somebody is to look at the phase before it is done, and who: empty is any architect."""
+
+    because: str
+    agent: str = ""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -67,6 +95,10 @@ class Task(msgspec.Struct, frozen=True):
     base: str = ""
     checklist: tuple[str, ...] = ()
     trouble: Trouble = Trouble()
+    routed: Routed | None = None
+    review: Review | None = None
+    advice: str = ""
+    """What was said by who looked at the phase before it is done."""
 
     @property
     def closed(self) -> bool:
@@ -111,10 +143,11 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
         case said.PhaseRequested():
             return {"phase": event.phase, "role": event.role, "attempt": event.attempt, "assignment": None}
         case said.PhaseAssigned():
-            return {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
+            told = {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
+            return {**told, "routed": None, "review": None} if task.routed or task.review else told
         case said.PhaseCompleted():
             done = (*task.done, Input(event.phase, event.agent, event.run))
-            told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None}
+            told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None, "advice": ""}
             return _made_good(task, told) if task.attempt > 1 or task.trouble.losses else told
         case said.TaskSubmitted():
             return _submitted(event)
@@ -124,10 +157,16 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             | said.RecoveryStarted()
             | said.RecoveryEnded()
             | said.PhaseReopened()
+            | said.CouncilAsked()
+            | said.CouncilAnswered()
         ):
             return _troubled(task, event)
         case said.TaskReset():
-            return {"phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": Trouble()}
+            return {"phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": Trouble(), "advice": ""}
+        case routing.TaskRouted() | routing.ReviewAssigned() | routing.ReviewEnded():
+            return _routed(task, event)
+        case said.PersonAsked():
+            return {"phase": "", "role": "", "assignment": None}
         case said.OverrideApplied():
             overrides = {**_overrides(task.context), **event.override}
             return {"context": {**task.context, "overrides": overrides}}
@@ -136,7 +175,6 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             | said.PipelinePaused()
             | said.PipelineResumed()
             | said.ResultRefused()
-            | said.CouncilAsked()
             | said.PersonAsked()
             | said.TaskCompleted()
         ):
@@ -145,6 +183,24 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             return {"assignment": None}
         case _:
             assert_never(event)
+
+
+def _routed(task: Task, event: said.TaskEvent) -> dict[str, Any]:
+    """Somebody was named for a phase, or looks at it."""
+    match event:
+        case routing.TaskRouted() if event.review:
+            return {"review": Review(event.reason, event.agent)}
+        case routing.TaskRouted():
+            told: dict[str, Any] = {"routed": Routed(event.role, event.agent)}
+            return {**told, "role": event.role} if task.waits_for_agent else told
+        case routing.ReviewAssigned():
+            assignment = Assignment(event.agent, event.run, event.role)
+            return {"epoch": event.epoch, "assignment": assignment, "review": None}
+        case routing.ReviewEnded():
+            told = {"assignment": None, "advice": event.advice}
+            return {**told, "role": task.routed.role} if task.routed and task.phase else told
+        case _:
+            return {}
 
 
 def _submitted(event: said.TaskSubmitted) -> dict[str, Any]:
@@ -171,6 +227,8 @@ def _troubled(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             told = {"assignment": None}
         case _:
             told = {}
+    if isinstance(event, said.RecoveryStarted) and event.tier == REVIEWED_TIER:
+        told = {"review": Review(f"it failed ({event.failure}) in spite of all that was tried")}
     return {**told, "trouble": trouble.after(task.trouble, event)}
 
 

@@ -10,6 +10,8 @@ from bus.messages.base import Recovery
 TOLD_CHARS = 200
 """So much of each failure is told to somebody who was not there."""
 
+COUNCIL_TIER = 3
+
 ONCE_MORE = "so this one is done once more: find the cause here and mend it."
 
 
@@ -25,6 +27,8 @@ class Attempt(msgspec.Struct, frozen=True):
     error: str
     reopened: str = ""
     open: bool = True
+    solution: str = ""
+    council: str = ""
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -38,6 +42,12 @@ class Trouble(msgspec.Struct, frozen=True):
     """How often the present phase was handed out and nothing came back."""
     requests: dict[str, int] = {}
     """By phase: how often it was requested before it was reopened."""
+    council: str = ""
+    """The council that is waited for."""
+    answered: str = ""
+    """The council that has ended last."""
+    counselled: tuple[str, ...] = ()
+    """The phases that a council was asked about."""
 
     def tries(self, phase: str, failure: str) -> int:
         return sum((each.phase, each.failure, each.tier) == (phase, failure, 1) for each in self.attempts)
@@ -67,7 +77,7 @@ class Trouble(msgspec.Struct, frozen=True):
         hints += [f"The phase {each.phase} failed, {ONCE_MORE} {each.hint}" for each in for_others]
         share = 2000 // len(hints)
         hint = "\n\n".join(each[: share - 2] for each in hints)
-        return Recovery(first.failure, first.strategy, hint, first.error, first.tries, first.tier)
+        return Recovery(first.failure, first.strategy, hint, first.error, first.tries, first.tier, first.solution)
 
 
 def after(trouble: Trouble, event: said.TaskEvent) -> Trouble:
@@ -80,9 +90,21 @@ def after(trouble: Trouble, event: said.TaskEvent) -> Trouble:
             told = {"losses": trouble.losses + 1}
         case said.RecoveryStarted():
             attempt = Attempt(
-                event.phase, event.failure, event.strategy, event.tier, event.tries, event.hint, event.error
+                event.phase,
+                event.failure,
+                event.strategy,
+                event.tier,
+                event.tries,
+                event.hint,
+                event.error,
+                solution=event.solution,
+                council=trouble.answered if event.tier == COUNCIL_TIER else "",
             )
             told = {"attempts": (*trouble.attempts, attempt), "not_before_s": event.not_before_s}
+        case said.CouncilAsked() if event.council:
+            told = {"council": event.council, "counselled": (*trouble.counselled, event.phase)}
+        case said.CouncilAnswered():
+            told = {"council": "", "answered": event.council}
         case said.RecoveryEnded():
             told = {"attempts": tuple(_closed(each, event.phase) for each in trouble.attempts)}
         case said.PhaseReopened() if trouble.attempts:

@@ -79,3 +79,5 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str
     tries: int = 1
     tier: int = 0
+    solution: str = ""
+    """The sha256 of a council's answer, which is applied and tested before the mind's first turn."""

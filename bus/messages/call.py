@@ -3,7 +3,11 @@
 import msgspec
 from msgspec import field
 
-from bus.messages.base import Event, ToolCall
+from bus.messages.base import Command, Event, ToolCall
+
+
+class ListModels(Command, frozen=True):
+    """Who can be asked now, what they cost, and who has to be left alone."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,7 +48,11 @@ class TranscriptCondensed(Event, frozen=True):
 
 
 class ModelReplied(Event, frozen=True):
-    """`text` is the mind's thought; `calls` are what it wants done, in this order."""
+    """`text` is the mind's thought; `calls` are what it wants done, in this order.
+
+    A long text in the input of a call stands apart, as `{"$blob": sha256, "bytes": n}`; so does a long thought: then
+    `text` is its beginning, and `whole` its sha256.
+    """
 
     turn: int
     mind: str
@@ -59,6 +67,7 @@ class ModelReplied(Event, frozen=True):
     micro: int = 0
     prices: str = ""
     """The version of the price list that `micro`, in millionths of a dollar, was computed with."""
+    whole: str = ""
 
 
 class ModelFailed(Event, frozen=True):

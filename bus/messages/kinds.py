@@ -12,15 +12,18 @@ from bus.messages import (
     agent,
     budget,
     call,
+    council,
     exec,
     guardian,
     playbook,
     provider,
+    routing,
     run,
     sandbox,
     slots,
     step,
     task,
+    trial,
     workspace,
 )
 from bus.messages.base import Command
@@ -39,17 +42,27 @@ EVENTS_OF: dict[str, Any] = {
     "budget": budget.BudgetEvent,
     "provider": provider.ProviderEvent,
     "sandbox": sandbox.SandboxEvent,
+    "council": council.CouncilEvent,
+    "trial": trial.TrialEvent,
 }
 
 COMMANDS_OF: dict[str, dict[str, type[Command]]] = {
     "treasurer": {
         "set_caps": budget.SetCaps,
         "top_up": budget.TopUp,
+        "list_models": call.ListModels,
+    },
+    "council": {
+        "convene": council.Convene,
+        "call_off": council.CallOff,
+        "close_case": council.CloseCase,
     },
     "orchestrator": {
         "submit_task": task.SubmitTask,
         "cancel_task": task.CancelTask,
         "reset_task": task.ResetTask,
+        "assign_task": routing.AssignTask,
+        "escalate_task": routing.EscalateTask,
         "resize_slots": slots.ResizeSlots,
         "register_agent": agent.RegisterAgent,
     },

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from bus.messages.base import Command, Event, Pieces, Reason
+from bus.messages.routing import ReviewAssigned, ReviewEnded, TaskRouted
 from bus.subjects import Token
 
 Text = Annotated[str, Meta(min_length=1, max_length=20_000)]
@@ -104,6 +105,7 @@ class RecoveryStarted(Event, frozen=True):
     hint: str
     error: str
     not_before_s: float = 0
+    solution: str = ""
 
 
 class RecoveryEnded(Event, frozen=True):
@@ -122,11 +124,21 @@ class PhaseReopened(Event, frozen=True):
 
 
 class CouncilAsked(Event, frozen=True):
-    """Nobody on the team could help; a council would be asked now."""
+    """Nobody on the team could help; a council is asked, and the phase waits for it."""
 
     phase: str
     failure: str
     reason: str
+    council: str = ""
+
+
+class CouncilAnswered(Event, frozen=True):
+    """The council has ended. With a `solution` the phase is done once more; without one a person is asked."""
+
+    council: str
+    phase: str
+    outcome: str
+    solution: str = ""
 
 
 class PersonAsked(Event, frozen=True):
@@ -135,6 +147,8 @@ class PersonAsked(Event, frozen=True):
     phase: str
     failure: str
     question: str
+    urgency: str = ""
+    by: str = ""
 
 
 class ResultRefused(Event, frozen=True):
@@ -187,7 +201,11 @@ TaskEvent = (
     | RecoveryEnded
     | PhaseReopened
     | CouncilAsked
+    | CouncilAnswered
     | PersonAsked
+    | TaskRouted
+    | ReviewAssigned
+    | ReviewEnded
     | ResultRefused
     | PipelinePaused
     | PipelineResumed

@@ -30,8 +30,14 @@ class RecoveryDue(Due, frozen=True):
     task: str
 
 
+class AgentDue(Due, frozen=True):
+    """The agent that was named for a task's phase has been waited for long enough."""
+
+    task: str
+
+
 class CallsDue(Due, frozen=True):
     """Some call has waited long enough for money or for a provider."""
 
 
-AnyDue = LeasesDue | FreezeDue | StepDue | RecoveryDue | CallsDue
+AnyDue = LeasesDue | FreezeDue | StepDue | RecoveryDue | AgentDue | CallsDue
