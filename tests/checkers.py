@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from actors.territory import Territory, overlaps
 from bus.envelope import Commit, Record, link
-from bus.messages import guardian, run, slots, task
+from bus.messages import guardian, routing, run, slots, task
 from bus.messages.agent import AgentJoined
 from bus.messages.kinds import read_commit
 
@@ -59,7 +59,7 @@ def too_many_at_once(records: Iterable[Record], limit: int) -> list[str]:
                 holders.discard(event.task)
             case slots.SlotsResized():
                 limit = event.limit
-            case task.PhaseAssigned() if subject[9:] not in holders:
+            case task.PhaseAssigned() | routing.ReviewAssigned() if subject[9:] not in holders:
                 wrong.append(f"{seq}: {subject} starts a phase without a slot")
         if len(holders) > limit:
             wrong.append(f"{seq}: {len(holders)} pipelines at once")
@@ -81,7 +81,7 @@ def started_while_paused(records: Iterable[Record]) -> list[str]:
                 frozen = True
             case slots.WorkThawed():
                 frozen = False
-            case task.PhaseRequested() | task.PhaseAssigned() if subject in paused or frozen:
+            case task.PhaseRequested() | task.PhaseAssigned() | routing.ReviewAssigned() if subject in paused or frozen:
                 wrong.append(f"{seq}: {subject} starts {event.phase} while {'frozen' if frozen else 'paused'}")
     return wrong
 
@@ -121,8 +121,10 @@ def done_twice(records: Iterable[Record]) -> list[str]:
                 key = (subject, type(event).__name__)
             case task.OverrideApplied() | task.PipelinePaused() | task.PipelineResumed():
                 key = (subject, type(event).__name__, event.order)
-            case task.TaskReset():
-                key = (subject, "reset", commit.cause)
+            case task.TaskReset() | routing.TaskRouted():
+                key = (subject, type(event).__name__, commit.cause)
+            case routing.ReviewAssigned() | routing.ReviewEnded():
+                key = (subject, type(event).__name__, event.run)
         if key and key in seen:
             wrong.append(f"{seq}: {key} a second time")
         seen.add(key)
@@ -251,7 +253,7 @@ def in_each_others_way(records: Iterable[Record]) -> list[str]:
                 territories[event.agent] = Territory(tuple(event.territory))
             case task.TaskSubmitted():
                 repos[subject] = event.repo
-            case task.PhaseAssigned() if repos.get(subject):
+            case task.PhaseAssigned() | routing.ReviewAssigned() if repos.get(subject):
                 here = at_work[repos[subject]]
                 mine = territories[event.agent]
                 wrong += [
@@ -262,6 +264,7 @@ def in_each_others_way(records: Iterable[Record]) -> list[str]:
                 here[subject] = event.agent
             case (
                 task.PhaseCompleted()
+                | routing.ReviewEnded()
                 | task.PhaseFailed()
                 | task.AssignmentLost()
                 | task.TaskReset()
@@ -291,6 +294,31 @@ def slots_of_those_who_wait(records: Iterable[Record]) -> list[str]:
     return wrong
 
 
+def reviews_without_end(records: Iterable[Record], at_the_end: bool = True) -> list[str]:
+    """One look at a time, none beside work on the phase, and each is over before the phase is requested or done."""
+    wrong: list[str] = []
+    looks: dict[str, str] = {}
+    busy: set[str] = set()
+    for seq, subject, _, event in told(records):
+        match event:
+            case routing.ReviewAssigned():
+                if subject in looks or subject in busy:
+                    wrong.append(f"{seq}: {subject} is looked at while somebody is at it")
+                looks[subject] = event.run
+            case routing.ReviewEnded() if looks.pop(subject, "") != event.run:
+                wrong.append(f"{seq}: {subject} ends a look that never began")
+            case task.PhaseAssigned():
+                busy.add(subject)
+                if subject in looks:
+                    wrong.append(f"{seq}: {subject} is worked on while it is looked at")
+            case task.PhaseCompleted() | task.PhaseFailed() | task.AssignmentLost():
+                busy.discard(subject)
+            case task.TaskReset() | task.TaskCancelled():
+                busy.discard(subject)
+                looks.pop(subject, None)
+    return wrong + [f"{subject} is looked at for ever" for subject in sorted(looks) if at_the_end]
+
+
 def everything_wrong(records: list[Record], limit: int, at_the_end: bool = True) -> list[str]:
     """All of it."""
     return [
@@ -305,5 +333,6 @@ def everything_wrong(records: list[Record], limit: int, at_the_end: bool = True)
         *unframed_recoveries(records, at_the_end),
         *in_each_others_way(records),
         *slots_of_those_who_wait(records),
+        *reviews_without_end(records, at_the_end),
         *(unfinished(records) if at_the_end else []),
     ]

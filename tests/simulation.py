@@ -5,10 +5,12 @@ which timers fire late, which agents stand still past their lease, and what peop
 """
 
 import random
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+import actors
 from actors.agent.decide import Agents
 from actors.agent.team import Team
 from actors.decider import Answer, Decider, Hold, Message, Outcome
@@ -16,12 +18,13 @@ from actors.desk import Desk
 from actors.folds import FOLDS
 from actors.guardian.decide import Guardian
 from actors.orchestrator.decide import Orchestrator
+from actors.orchestrator.rules import read_rules
 from actors.orchestrator.task import ENDED
 from actors.orchestrator.workflow import Phase, Workflow
 from bus.envelope import Record
 from bus.errors import WitanError
 from bus.log import Loaded, MemoryLog, fits
-from bus.messages import guardian, task
+from bus.messages import guardian, routing, task
 from bus.messages.base import Command
 from bus.messages.kinds import read_commit
 from tests.fates import Fate, FatedDesk
@@ -31,8 +34,21 @@ WORKFLOW = Workflow(
     "for the simulation",
     [Phase("design", "designer"), Phase("code", "coder"), Phase("test", "coder", on_failure="code")],
 )
-ROLES = ({"designer-01": "designer"}, {"coder-01": "coder"}, {"coder-02": "coder", "designer-02": "designer"})
-TEAM = Team(territories={"coder-01": ["src/**"], "designer-01": ["docs/**"], "designer-02": ["docs/**", "src/ui/**"]})
+ROLES = (
+    {"designer-01": "designer"},
+    {"coder-01": "coder"},
+    {"coder-02": "coder", "designer-02": "designer"},
+    {"cto-01": "cto"},
+)
+TEAM = Team(
+    territories={
+        "coder-01": ["src/**"],
+        "designer-01": ["docs/**"],
+        "designer-02": ["docs/**", "src/ui/**"],
+        "cto-01": [],
+    }
+)
+RULES = read_rules(Path(actors.__file__).parent)
 REPOS = ("", "", "/srv/one", "/srv/one", "/srv/two")
 LEASE_S = 20.0
 LIMIT = 3
@@ -59,6 +75,9 @@ class _Source:
 
     def last(self, pattern: str) -> Record | None:
         return next((record for record in reversed(self.log.records) if fits(pattern, record.subject)), None)
+
+    def blob(self, digest: str) -> bytes:
+        raise KeyError(digest)
 
 
 class Actor:
@@ -190,7 +209,7 @@ class World:
         if name == "guardian":
             return Guardian(answer_s=5)
         if name == "orchestrator":
-            return Orchestrator({"small": WORKFLOW}, LEASE_S, LIMIT)
+            return Orchestrator({"small": WORKFLOW}, LEASE_S, LIMIT, rules=RULES, reviews=True)
         number = int(name.rsplit("-", 1)[1])
         return Agents(name, ROLES[number], 1, self.fate, TEAM)
 
@@ -218,6 +237,12 @@ class World:
     def task_ids(self) -> list[str]:
         return sorted({record.subject[9:] for record in self.log.records if record.subject.startswith("evt.task.")})
 
+    def assignment(self, id: str) -> Command:
+        """Somebody is named, perhaps one that does not exist, or the rules decide."""
+        who: list[dict[str, Any]] = [{"auto": True}, {"role": "cto"}, {"role": "coder"}, {"agent": "coder-02"}]
+        who += [{"agent": "coder-01"}, {"agent": "designer-01"}, {"agent": "cto-01"}, {"agent": "nobody"}, {}]
+        return routing.AssignTask(task_id=id, reason="so it is", **self.random.choice(who))
+
     def meddle(self) -> None:
         """Somebody wants something."""
         ids = self.task_ids()
@@ -238,6 +263,8 @@ class World:
             ("guardian", guardian.WaiveSandbox(reason="so be it")),
             ("orchestrator", task.ResetTask(task_id=id)),
             ("orchestrator", task.ResetTask(task_id=id)),
+            ("orchestrator", routing.EscalateTask(task_id=id, reason="which?", urgency="high")),
+            *[("orchestrator", self.assignment(id)) for _ in range(4)],
         ]
         if self.random.random() < 0.3:
             wishes = [("orchestrator", task.CancelTask(task_id=id))]

@@ -9,7 +9,7 @@ import pytest
 
 from actors.recovery import STRATEGIES
 from bus.envelope import Commit, Record, encode, link
-from bus.messages import run, slots, task
+from bus.messages import routing, run, slots, task
 from bus.messages.agent import AgentJoined
 from bus.messages.base import Event
 from tests import checkers
@@ -19,6 +19,7 @@ SEEDS = int(os.environ.get("SEEDS", "200"))
 """`make faults` takes 10,000 of them."""
 FAULTS = [
     *("crashes", "stalls", "AssignmentLost", "PhaseReopened", "PersonAsked", "TaskReset", "reviewed"),
+    *("TaskRouted", "ReviewAssigned", "ReviewEnded", "escalated"),
     *(f"{failure} recovered" for failure in STRATEGIES if failure != "unknown"),
 ]
 """Each share of the histories must have met all of them."""
@@ -39,6 +40,8 @@ def test_every_history_keeps_every_promise(share: int) -> None:
 
 
 def _name(event: object) -> str:
+    if isinstance(event, task.PersonAsked) and event.failure == "escalated":
+        return "escalated"
     if isinstance(event, task.RecoveryStarted):
         return f"{event.failure} recovered" if event.tier == 1 else "reviewed"
     return type(event).__name__
@@ -81,6 +84,7 @@ CODED = task.PhaseCompleted(phase="code", agent="a", run="t-1")
 CODING = task.PhaseAssigned(phase="code", agent="a", run="t-1")
 REOPENED = task.PhaseReopened(phase="code", because="test: test_failure")
 FOR_TESTS = task.RecoveryStarted("test", "test_failure", "medium", "fix_the_code", 1, 1, "hint", "error")
+LOOK = routing.ReviewAssigned(phase="code", agent="c", role="cto", run="t-9")
 ASKED = task.PersonAsked(phase="design", failure="help", question="?")
 
 
@@ -139,6 +143,9 @@ PLANTED: dict[str, list[tuple[str, Event]]] = {
     ],
     "a recovery that a reset leaves open": [(T, SUBMITTED), (T, STARTED), (T, task.TaskReset()), (T, ENDED)],
     "two in one place": _in_one_repo("src/ui/**"),
+    "a look beside the work": [*BEGUN, (T, CODING), (T, LOOK)],
+    "work beside a look": [*BEGUN, (T, LOOK), (T, CODING)],
+    "a look that never ends": [*BEGUN, (T, LOOK)],
     "a slot kept by who waits": [ADMITTED, (T, SUBMITTED), (T, ASKED), ("evt.slots.main", slots.SlotsResized(limit=3))],
 }
 
@@ -163,6 +170,7 @@ def test_every_checker_can_fail(fault: str) -> None:
         (checkers.unframed_recoveries, "two recoveries of one phase"),
         (checkers.unframed_recoveries, "a recovery that is called good too early"),
         (checkers.unframed_recoveries, "a recovery that a reset leaves open"),
+        (checkers.reviews_without_end, "a look that never ends"),
         (checkers.in_each_others_way, "two in one place"),
         (checkers.slots_of_those_who_wait, "a slot kept by who waits"),
     ],

@@ -1,27 +1,29 @@
 """What the orchestrator does with everything it hears: one message in, events on tasks, slots and queues out."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, get_args
 
 import msgspec
 
 from actors.decider import Answer, Effects, Message
 from actors.desk import Desk
-from actors.orchestrator import advice, escalation, pipeline, staffing
+from actors.orchestrator import advice, escalation, naming, pipeline, staffing
 from actors.orchestrator.checklist import steps_of
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.roster import SUBJECT as ROSTER
 from actors.orchestrator.roster import member_of
+from actors.orchestrator.routing import Rules
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from actors.orchestrator.task import Task, refuse_unless
 from actors.orchestrator.workflow import Workflow
 from bus.envelope import Record, open_envelope
 from bus.errors import Invalid, Refused
 from bus.ids import derived_id
-from bus.messages import council, guardian, run, slots, task
+from bus.messages import council, guardian, routing, run, slots, task
 from bus.messages.agent import AgentJoined, Alive, RegisterAgent
 from bus.messages.base import Command
-from bus.messages.timers import LeasesDue, RecoveryDue
+from bus.messages.timers import AgentDue, LeasesDue, RecoveryDue
 
 BEFORE_THE_END = tuple(each for each in get_args(council.CouncilEvent) if each is not council.CouncilEnded)
 
@@ -38,10 +40,19 @@ class Orchestrator:
     woken_as: Sequence[str] = ("orchestrator",)
 
     def __init__(
-        self, workflows: dict[str, Workflow], lease_s: float, limit: int, council_after: int | None = None
+        self,
+        workflows: dict[str, Workflow],
+        lease_s: float,
+        limit: int,
+        council_after: int | None = None,
+        *,
+        rules: Rules | None = None,
+        reviews: bool = False,
     ) -> None:
+        """`rules` say who should have a task; with `reviews` an architect looks at what is hard or fails for good."""
         self.limit = limit
-        self.floor = Floor(workflows, lease_s, council_after)
+        self._empty = partial(Floor, workflows, lease_s, council_after, rules, reviews=reviews)
+        self.floor = self._empty()
 
     def ready(self, desk: Desk) -> bool:
         return True
@@ -56,7 +67,7 @@ class Orchestrator:
 
     def recover(self, desk: Desk, message: Message) -> None:
         """Derive the floor from the tasks that hold a slot, and finish what a crash cut in two."""
-        self.floor = Floor(self.floor.workflows, self.floor.lease_s, self.floor.council_after)
+        self.floor = self._empty()
         desk.send("guardian", "join_watch", guardian.JoinWatch(actor=self.name))
         for agent, member in desk.state(ROSTER).members.items():
             self.floor.enter(agent, member.role)
@@ -88,6 +99,8 @@ class Orchestrator:
                 pipeline.recovery_due(self.floor, desk, body.task)
             case council.CouncilEnded():
                 pipeline.council_ended(self.floor, desk, message, body)
+            case AgentDue():
+                naming.agent_due(self.floor, desk, body.task)
             case Command():
                 self._command(desk, message, body)
             case _:
@@ -101,6 +114,10 @@ class Orchestrator:
                 self._cancel(desk, message, command)
             case task.ResetTask():
                 self._reset(desk, message, command)
+            case routing.AssignTask():
+                naming.assign(self.floor, desk, message, command)
+            case routing.EscalateTask():
+                naming.escalate(self.floor, desk, message, command)
             case slots.ResizeSlots():
                 if desk.state(SLOTS).limit != command.limit:
                     desk.append(SLOTS, slots.SlotsResized(limit=command.limit, by_hand=True))
@@ -189,7 +206,7 @@ class Orchestrator:
             advice.call_off(desk, wish.task_id, state, "the task was cancelled")
             desk.append(subject, task.TaskCancelled(reason=wish.reason))
             pipeline.leave(self.floor, desk, wish.task_id)
-            staffing.freed(self.floor, desk, state.role, state.repo)
+            staffing.freed(self.floor, desk, state.works_as, state.repo)
         desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
 
     def _reset(self, desk: Desk, message: Message, wish: task.ResetTask) -> None:
@@ -206,7 +223,7 @@ class Orchestrator:
                 pipeline.go_on(self.floor, desk, wish.task_id)
             elif admitted:
                 pipeline.start(self.floor, desk, wish.task_id)
-            staffing.freed(self.floor, desk, state.role, state.repo)
+            staffing.freed(self.floor, desk, state.works_as, state.repo)
         desk.answer(task_id=wish.task_id, status=desk.state(subject).status)
 
     def _register(self, desk: Desk, wish: RegisterAgent) -> None:

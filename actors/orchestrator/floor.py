@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from actors.orchestrator.roster import Member
+from actors.orchestrator.routing import Rules
 from actors.orchestrator.workflow import Workflow
 from actors.territory import Territory, overlaps
 
@@ -14,11 +15,23 @@ from actors.territory import Territory, overlaps
 class Floor:
     """Kept beside the folds, because asking every task each time would make an assignment cost what a scan costs."""
 
-    def __init__(self, workflows: Mapping[str, Workflow], lease_s: float, council_after: int | None = None) -> None:
+    def __init__(
+        self,
+        workflows: Mapping[str, Workflow],
+        lease_s: float,
+        council_after: int | None = None,
+        rules: Rules | None = None,
+        *,
+        reviews: bool = False,
+    ) -> None:
         """`council_after`: so many tries of one kind before a council is asked; None: there is none."""
-        self.workflows = workflows
+        self.workflows, self.rules, self.reviews = workflows, rules, reviews
         self.plans = {(flow.name, phase.name): phase for flow in workflows.values() for phase in flow.phases}
         self.lease_s, self.council_after = lease_s, council_after
+        self.architects = rules.goal.architects if rules else []
+        """They look at other people's phases, if `reviews`, and never do them."""
+        self.named: dict[str, float] = {}
+        """By task: until when the agent that was named for it is waited for."""
         self.load: dict[str, int] = {}
         self.deadlines: dict[str, float] = {}
         self.task_of: dict[str, str] = {}
@@ -89,14 +102,16 @@ class Floor:
     def next_in(self, repo: str) -> str:
         return next(iter(self.held_up.get(repo, ())), "")
 
-    def choose(self, role: str, members: dict[str, Member], repo: str = "", avoid: str = "") -> str:
+    def choose(self, role: str, members: dict[str, Member], repo: str = "", avoid: str = "", *, only: str = "") -> str:
         """The least loaded agent of the role that has room and a free territory; others before one to `avoid`.
 
-        One that let a lease expire is taken only if nobody else has room.
+        One that let a lease expire is taken only if nobody else has room. `only`: this one or nobody.
         """
         others = [members[agent].territory for agent in self.at_work[repo].values()] if repo in self.at_work else []
+        if only:
+            members = {only: members[only]} if only in members else {}
         for agent in self.idle.get(role, ()):
-            if agent != avoid and (not others or _is_clear(members[agent].territory, others)):
+            if agent in members and agent != avoid and (not others or _is_clear(members[agent].territory, others)):
                 return agent
         best, best_rank = "", (True, True, 0.0)
         for agent, member in members.items():

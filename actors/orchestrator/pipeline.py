@@ -2,7 +2,7 @@
 
 from actors.decider import Message
 from actors.desk import Desk
-from actors.orchestrator import advice, escalation, staffing
+from actors.orchestrator import advice, escalation, reviewing, staffing
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from actors.orchestrator.task import TRANSITIONS, Task
@@ -64,13 +64,16 @@ def go_on(floor: Floor, desk: Desk, id: str) -> None:
     if state.trouble.council:
         advice.ask(desk, id, state)
         return
+    if not state.phase and state.trouble.not_before_s > desk.message.now_s:
+        desk.wake("orchestrator", f"recovery-{id}", state.trouble.not_before_s, RecoveryDue(task=id))
+        return
+    if state.review and reviewing.assigned(floor, desk, id):
+        staffing.hand_out(floor, desk, id)
+        return
     if not state.phase:
-        if state.trouble.not_before_s > desk.message.now_s:
-            desk.wake("orchestrator", f"recovery-{id}", state.trouble.not_before_s, RecoveryDue(task=id))
-            return
         phase = state.next_phase
         attempt = (state.attempt or state.trouble.requests.get(phase, 0)) + 1
-        role = floor.plans[state.workflow, phase].role
+        role = state.routed.role if state.routed else floor.plans[state.workflow, phase].role
         desk.append(subject, task.PhaseRequested(phase=phase, role=role, attempt=attempt))
     staffing.assign(floor, desk, id)
 
@@ -95,9 +98,13 @@ def run_ended(
             late = task.ResultRefused(agent=agent, run=run_id, reason="the work had been given to somebody else")
             desk.append(subject, late)
         return
-    role = state.role
+    role = state.works_as
     floor.give_back(run_id)
-    if isinstance(end, run.RunFinished):
+    if assigned.is_review:
+        told = {"advice": end.summary} if isinstance(end, run.RunFinished) else {"reason": end.reason or "it ended"}
+        desk.append(subject, reviewing.ended(state, **told))
+        _go_on_or_rest(floor, desk, message.flow)
+    elif isinstance(end, run.RunFinished):
         desk.append(subject, task.PhaseCompleted(phase=state.phase, agent=agent, run=run_id))
         if state.trouble.attempts:
             desk.append(subject, *escalation.ended(state, state.phase, ok=True))
@@ -145,7 +152,9 @@ def _lose(floor: Floor, desk: Desk, id: str, reason: str) -> None:
     subject = f"evt.task.{id}"
     state: Task = desk.state(subject)
     assert state.assignment is not None
-    if state.trouble.losses + 1 >= escalation.LOSSES_MAX:
+    if state.assignment.is_review:
+        desk.append(subject, reviewing.ended(state, reason=reason))
+    elif state.trouble.losses + 1 >= escalation.LOSSES_MAX:
         _fail(floor, desk, id, run.RunFailed(reason=reason, failure="lost"))
     else:
         agent, run_id = state.assignment.agent, state.assignment.run
@@ -220,7 +229,7 @@ def leases_due(floor: Floor, desk: Desk) -> None:
         _lose(floor, desk, id, f"{agent} was silent for {floor.lease_s:g} s")
     for id, state in lost.items():
         _go_on_or_rest(floor, desk, id)
-        staffing.freed(floor, desk, state.role, state.repo)
+        staffing.freed(floor, desk, state.works_as, state.repo)
     staffing.arm_leases(floor, desk)
 
 

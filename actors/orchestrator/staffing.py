@@ -1,13 +1,14 @@
 """Who does a phase: an agent of its role with room and a free territory, now or when there is one."""
 
 from actors.desk import Desk
+from actors.orchestrator import reviewing
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.roster import SUBJECT as ROSTER
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from actors.orchestrator.task import Task
 from bus.messages import task
 from bus.messages.agent import WorkAssigned, WorkRevoked
-from bus.messages.timers import LeasesDue
+from bus.messages.timers import AgentDue, LeasesDue
 
 
 def assign(floor: Floor, desk: Desk, id: str) -> bool:
@@ -17,17 +18,34 @@ def assign(floor: Floor, desk: Desk, id: str) -> bool:
     agent = _agent_for(floor, desk, id, state)
     if not agent:
         floor.wait(state.role, id)
+        if state.routed and state.routed.agent:
+            _wait_for_named(floor, desk, id)
         return False
     epoch = state.epoch + 1
-    run_id = f"{id}-{epoch}"
-    desk.append(subject, task.PhaseAssigned(phase=state.phase, agent=agent, run=run_id, epoch=epoch))
+    desk.append(subject, task.PhaseAssigned(phase=state.phase, agent=agent, run=f"{id}-{epoch}", epoch=epoch))
+    hand_out(floor, desk, id)
+    return True
+
+
+def hand_out(floor: Floor, desk: Desk, id: str) -> None:
+    """The task's agent has been decided on: it is told, and busy from now on."""
+    state: Task = desk.state(f"evt.task.{id}")
+    assert state.assignment is not None
+    agent, run_id = state.assignment.agent, state.assignment.run
+    floor.named.pop(id, None)
     floor.take(agent, run_id, id, desk.message.now_s)
     if state.repo:
         floor.let_go(state.repo, id)
         floor.work_in(state.repo, run_id)
     desk.append(f"evt.agent.{agent}", work_for(floor, desk, id), flow=id)
     arm_leases(floor, desk)
-    return True
+
+
+def _wait_for_named(floor: Floor, desk: Desk, id: str) -> None:
+    """One that was named is waited for as long as a lease lasts, and not once more for each look."""
+    if id not in floor.named:
+        at_s = floor.named[id] = desk.message.now_s + floor.lease_s
+        desk.wake("orchestrator", f"agent-{id}", at_s, AgentDue(task=id))
 
 
 def _agent_for(floor: Floor, desk: Desk, id: str, state: Task) -> str:
@@ -36,11 +54,12 @@ def _agent_for(floor: Floor, desk: Desk, id: str, state: Task) -> str:
     if state.trouble.attempts:
         recovery = state.trouble.recovery_of(state.phase)
         avoid = state.trouble.last_agent if recovery and recovery.tier == 2 else ""
+    only = state.routed.agent if state.routed else ""
     if not state.repo:
-        return floor.choose(state.role, members, avoid=avoid)
+        return floor.choose(state.role, members, avoid=avoid, only=only)
     if floor.next_in(state.repo) in ("", id):
-        agent = floor.choose(state.role, members, state.repo, avoid)
-        if agent or not floor.choose(state.role, members):
+        agent = floor.choose(state.role, members, state.repo, avoid, only=only)
+        if agent or not floor.choose(state.role, members, only=only):
             return agent
     floor.hold_up(state.repo, id)
     return ""
@@ -50,6 +69,10 @@ def work_for(floor: Floor, desk: Desk, id: str) -> WorkAssigned:
     """The assignment as the agent reads it."""
     state: Task = desk.state(f"evt.task.{id}")
     assert state.assignment is not None
+    if state.assignment.is_review:
+        return reviewing.work_for(floor, id, state)
+    recovery = state.trouble.recovery_of(state.phase) if state.trouble.attempts else None
+    context, recovery = reviewing.with_advice(state, recovery) if state.advice else (state.context, recovery)
     return WorkAssigned(
         run=state.assignment.run,
         task=id,
@@ -58,9 +81,9 @@ def work_for(floor: Floor, desk: Desk, id: str) -> WorkAssigned:
         text=state.text,
         attempt=state.attempt,
         lease_s=floor.lease_s,
-        context=state.context,
+        context=context,
         inputs=list(state.done),
-        recovery=state.trouble.recovery_of(state.phase) if state.trouble.attempts else None,
+        recovery=recovery,
         produces=floor.plans[state.workflow, state.phase].produces,
         checklist=list(state.checklist),
     )

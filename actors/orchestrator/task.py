@@ -5,6 +5,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 
 from actors.orchestrator import trouble
+from actors.orchestrator.named import Assignment, Review, Routed
 from actors.orchestrator.trouble import Trouble
 from bus.errors import Missing, Refused
 from bus.messages import routing
@@ -49,32 +50,6 @@ REVIEWED_TIER = 2
 ENDED = ("completed", "failed", "cancelled")
 
 
-class Assignment(msgspec.Struct, frozen=True):
-    """Who works on the current phase, or looks at it before it is done: then `role` is whose work that is."""
-
-    agent: str
-    run: str
-    role: str = ""
-
-    @property
-    def is_review(self) -> bool:
-        return bool(self.role)
-
-
-class Routed(msgspec.Struct, frozen=True):
-    """Who was named for the phase that is not begun yet. `agent` is empty when anybody of the role may have it."""
-
-    role: str
-    agent: str = ""
-
-
-class Review(msgspec.Struct, frozen=True):
-    """Why somebody is to look at the phase before it is done, and who: empty is any architect."""
-
-    because: str
-    agent: str = ""
-
-
 class Task(msgspec.Struct, frozen=True):
     """What the orchestrator knows of one task."""
 
@@ -108,6 +83,11 @@ class Task(msgspec.Struct, frozen=True):
     def next_phase(self) -> str:
         """The phase that comes after those that are done; nothing when all are."""
         return self.phases[len(self.done)] if len(self.done) < len(self.phases) else ""
+
+    @property
+    def works_as(self) -> str:
+        """The role of whoever works on it now, or is waited for."""
+        return (self.assignment.role if self.assignment else "") or self.role
 
     @property
     def waits_for_agent(self) -> bool:
@@ -166,7 +146,8 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
         case routing.TaskRouted() | routing.ReviewAssigned() | routing.ReviewEnded():
             return _routed(task, event)
         case said.PersonAsked():
-            return {"phase": "", "role": "", "assignment": None}
+            told = {"phase": "", "role": "", "assignment": None}
+            return {**told, "trouble": msgspec.structs.replace(task.trouble, council="")}
         case said.OverrideApplied():
             overrides = {**_overrides(task.context), **event.override}
             return {"context": {**task.context, "overrides": overrides}}
