@@ -31,6 +31,8 @@ class Source(Protocol):
 
     def last(self, subject: str) -> Record | None: ...
 
+    def blob(self, digest: str) -> bytes: ...
+
 
 class Hold(Exception):
     """Not now: the message waits at the actor, unacknowledged, until it is ready again."""

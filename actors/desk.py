@@ -80,6 +80,10 @@ class Desk:
         """The entity's own records, for the rare decision that needs their places."""
         return self._source.read(subject, after)
 
+    def blob(self, digest: str) -> bytes:
+        """A large text that an event on the log names; it is the same whenever it is read."""
+        return self._source.blob(digest)
+
     def knows(self, subject: str, cause: str) -> bool:
         """Whether the entity has already dealt with this message."""
         return cause in self._entity(subject).causes

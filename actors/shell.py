@@ -87,6 +87,9 @@ class _Reader:
     def last(self, subject: str) -> Record | None:
         return self._wires.bridge.run(self._wires.log.last(subject))
 
+    def blob(self, digest: str) -> bytes:
+        return self._wires.bridge.run(self._wires.blobs.get(digest))
+
 
 class Shell(pykka.ThreadingActor):
     """One actor."""

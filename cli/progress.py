@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from actors.apart import in_short
 from actors.orchestrator.task import Task, evolve
 from bus.envelope import Commit
 from bus.messages import exec, step
@@ -86,7 +87,7 @@ class Progress:
         for event in commit.events:
             match event:
                 case step.ToolRequested(call=call, tool=tool, input=given):
-                    what = next((str(value) for value in given.values()), "")
+                    what = next((in_short(value) for value in given.values()), "")
                     self.steps.append(f"… {commit.by} {call} {tool} {what}")
                 case step.StepRefused(call=call, tool=tool, reason=reason):
                     self.steps.append(f"✘ {commit.by} {call} {tool} refused: {reason}")

@@ -12,6 +12,7 @@ import msgspec
 from actors.decider import Effect, Hold, Message, Outcome
 from actors.desk import Desk
 from actors.folds import FOLDS
+from bus.blobs import sha256
 from bus.envelope import Draft, Record
 from bus.errors import Conflict
 from bus.log import Loaded, MemoryLog, fits
@@ -29,6 +30,7 @@ class Log(MemoryLog):
     def __init__(self) -> None:
         super().__init__()
         self.entities: dict[str, list[Record]] = {}
+        self.blobs: dict[str, bytes] = {}
 
     def put(self, draft: Draft) -> Record:
         (seq,) = self.append_now([draft])
@@ -55,6 +57,9 @@ class Source:
     def last(self, pattern: str) -> Record | None:
         newest = [records[-1] for subject, records in self.log.entities.items() if fits(pattern, subject)]
         return max(newest, key=lambda record: record.seq, default=None)
+
+    def blob(self, digest: str) -> bytes:
+        return self.log.blobs[digest]
 
 
 class Parcel(NamedTuple):
@@ -136,6 +141,7 @@ class Actor:
             self._add(outcome, seq, timer)
 
     def _add(self, outcome: Outcome, seq: int, timer: str) -> None:
+        self.world.log.blobs.update((sha256(blob), blob) for blob in outcome.blobs)
         self._drafts += outcome.drafts
         self._timers += outcome.timers
         self._sendings += outcome.sendings

@@ -6,6 +6,7 @@ from typing import Any
 from actors.decider import Decider, Message, Outcome
 from actors.desk import Desk
 from actors.folds import FOLDS
+from bus.blobs import sha256
 from bus.envelope import Commit, Record, encode, link
 from bus.errors import WitanError
 from bus.log import Loaded, fits
@@ -21,6 +22,7 @@ class Story:
         self._decider = decider
         self._records: list[Record] = []
         self._heads: dict[str, tuple[int, str]] = {}
+        self._blobs: dict[str, bytes] = {}
         self.outcome: Outcome | None = None
         self.refusal: WitanError | None = None
 
@@ -79,6 +81,14 @@ class Story:
     def last(self, subject: str) -> Record | None:
         return next(iter(self.read(subject)[::-1]), None)
 
+    def blob(self, digest: str) -> bytes:
+        return self._blobs[digest]
+
+    def given_blob(self, content: bytes) -> str:
+        digest = sha256(content)
+        self._blobs[digest] = content
+        return digest
+
 
 class Play(Story):
     """Several messages on one desk: what is decided on one is on the log when the next one comes."""
@@ -107,6 +117,8 @@ class Play(Story):
 
     def _keep(self, outcome: Outcome) -> "Play":
         self.outcome = outcome
+        for blob in outcome.blobs:
+            self.given_blob(blob)
         for draft in outcome.drafts:
             record = Record(draft.subject, len(self._records) + 1, draft.body)
             self._heads[draft.subject] = (read_commit(record).v, link(draft.subject, draft.body))

@@ -316,7 +316,7 @@ def test_big_artifacts_are_shown_by_their_ends_and_the_most_relevant_first() -> 
         "artifact image.png",
     ]
     assert shown[0].text.startswith("How to build") and shown[0].text.endswith("line 19999\n")
-    assert "left out" in shown[0].text and estimate(shown[0].text) <= ROLE.context_max_tokens / 4
+    assert "left out" in shown[0].text and estimate(shown[0].text) <= ROLE.context_max_tokens * 0.4
     assert shown[2].text == "(not shown)"
 
 

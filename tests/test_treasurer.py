@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from actors.agent.mind import Script, ScriptedTurn
+from actors.apart import CALLS_MAX, REPLY_MAX_BYTES
 from actors.decider import Done, Effect, Hold
-from actors.treasurer.decide import CALLS_MAX, GUARDIAN, REPLY_MAX_BYTES, Treasurer
+from actors.treasurer.decide import GUARDIAN, Treasurer
 from bus.messages import step, task
 from bus.messages.base import ToolCall
 from bus.messages.call import ModelFailed, ModelReplied

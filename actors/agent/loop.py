@@ -6,9 +6,10 @@ from actors import recovery, tools
 from actors.agent.ends import End, closing, playbook_ended
 from actors.agent.steps import Steps
 from actors.agent.team import Team
+from actors.apart import whole
 from actors.desk import Desk
 from bus.blobs import sha256
-from bus.errors import Invalid
+from bus.errors import Invalid, Missing
 from bus.messages import step as said
 from bus.messages.agent import WorkAssigned
 from bus.messages.base import Event, ToolCall
@@ -23,7 +24,12 @@ AGAIN_MAX = 3
 REST_MAX_S = 900.0
 """No mind is waited for longer than this, whatever it asks for."""
 REASON_CHARS, NAME_CHARS = 1000, 100
+REFUSALS_CHARS = 16_000
+"""What is said about refused calls of one reply, together with the calls themselves, fits into one commit."""
+ASIDE_MAX_BYTES = 16 * 1024
+"""What an agent decides alone it repeats in its own events."""
 SPEECHLESS = "Reply with a tool call. When the phase is done, call `finish`."
+CUT_SHORT = "Your last reply was cut off: it was longer than a reply may be. Do it in smaller parts, reply by reply."
 
 
 class Loop:
@@ -59,11 +65,11 @@ class Loop:
             return
         self._made_good(*self.steps.mind_tries)
         for place, call in enumerate(reply.calls, 1):
-            self._call(f"{reply.turn}-{place}", call)
+            self._call(f"{reply.turn}-{place}", call, min(REASON_CHARS, REFUSALS_CHARS // len(reply.calls)))
             if self.ended:
                 return
         if not self._waits():
-            self._next_turn("" if reply.calls else SPEECHLESS)
+            self._next_turn(CUT_SHORT if reply.stop == "length" else "" if reply.calls else SPEECHLESS)
 
     def mind_failed(self, failed: ModelFailed) -> None:
         """Ask again after a pause, or give up."""
@@ -156,14 +162,17 @@ class Loop:
             if failure in steps.mind_tries or failure in steps.tries:
                 self._append(said.StepRecoveryEnded(failure=failure, ok=True))
 
-    def _call(self, id: str, call: ToolCall) -> None:
+    def _call(self, id: str, call: ToolCall, reason_chars: int) -> None:
         """One thing that the mind wants."""
         try:
             self._refuse_unless_allowed(call.tool)
-            self._decide(id, call, tools.read_input(call.tool, call.input))
-        except Invalid as refused:
-            advice = "" if refused.what_next == Invalid.hint else f" {refused.what_next}"
-            reason = f"{refused}{advice}"[:REASON_CHARS]
+            given = whole(call.input, self.desk.blob)
+            if call.tool in tools.DECIDED and len(msgspec.json.encode(given)) > ASIDE_MAX_BYTES:
+                raise Invalid(f"{call.tool}: that is too long", "Say it in fewer words.")
+            self._decide(id, call, tools.read_input(call.tool, given))
+        except (Invalid, Missing) as refused:
+            advice = "" if refused.what_next == type(refused).hint else f" {refused.what_next}"
+            reason = f"{refused}{advice}"[:reason_chars]
             self._append(said.StepRefused(call=id, tool=call.tool[:NAME_CHARS], input=call.input, reason=reason))
 
     def _refuse_unless_allowed(self, tool: str) -> None:
@@ -253,7 +262,7 @@ class Loop:
         elif self._is_red:
             self._fail(steps.red, "test_failure")
         else:
-            summary = str(request.input.get("summary", ""))
+            summary = str(whole(request.input, self.desk.blob).get("summary", ""))
             finished = RunFinished(artifacts=list(end.artifacts), tree=end.tree, summary=summary)
             self._end(finished, "finished", artifacts=len(end.artifacts))
 

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from actors import tools
 from actors.agent.steps import all_but
 from actors.agent.team import Team
+from actors.apart import whole
 from actors.decider import Done, Effects, Hold, Message, Progress
 from actors.desk import Desk
 from actors.executor.about import About, read_about
@@ -14,7 +15,7 @@ from actors.executor.execs import Execs
 from actors.executor.jobs import Backgrounded, Job, Order, Place, Result, Silent, Stop, fitting
 from actors.executor.workspace import Workspace
 from bus.envelope import Record, open_envelope
-from bus.errors import Invalid
+from bus.errors import Invalid, Missing
 from bus.messages import exec as said
 from bus.messages import guardian, step
 from bus.messages.agent import Alive
@@ -149,8 +150,11 @@ class Executor:
         subject = f"evt.exec.{agent}.{run}"
         known = self._known(desk, message.subject, run)
         try:
-            tool = tools.read_input(wish.tool, wish.input)
-        except Invalid as wrong:  # the agent has looked already; another version of it may have looked less closely
+            tool = tools.read_input(wish.tool, whole(wish.input, desk.blob))
+        except (
+            Invalid,
+            Missing,
+        ) as wrong:  # the agent has looked; another version of it may have looked less closely
             self._refuse(desk, subject, wish.call, wish.again, str(wrong))
             return None
         if known.closed:

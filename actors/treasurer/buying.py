@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from actors.apart import apart, head_of, too_large
 from actors.desk import Desk
 from actors.redaction import Redactor
 from actors.treasurer import health, purse
@@ -22,7 +23,7 @@ RECENT = 100
 """The mix is that of so many calls."""
 WAIT_MAX_S = 60.0
 """A provider that wants to rest longer is waited for by a timer, and the run is told only so much."""
-TEXT_MAX_BYTES = 16 * 1024
+REASON_MAX_CHARS = 4000
 
 
 class Wanted(NamedTuple):
@@ -76,6 +77,8 @@ class Buyer:
         self.surveyed = Surveyed([], [])
         self.under_way: dict[str, tuple[Wanted, Chosen]] = {}
         self.parked: dict[str, Parked] = {}
+        self.short: dict[str, tuple[str, str]] = {}
+        """The requests of which was told that money is short for them, and the cap and its window."""
         self.tried: dict[str, list[Tried]] = {}
         """By run and turn: the models that failed to give this reply."""
         self.in_a_row: dict[str, int] = {}
@@ -105,9 +108,12 @@ class Buyer:
         )
         short = purse.reserve(desk, reserved)
         if short is not None:
-            purse.exhausted(desk, short, micro, wanted.task)
+            if wanted.key not in self.short or self.short[wanted.key] != short[:2]:
+                purse.exhausted(desk, short, micro, wanted.task)
+                self.short[wanted.key] = short[:2]
             self._park(desk, wanted, "budget", short.scope, purse.ends_at_s(short, now_s))
             return True
+        self.short.pop(wanted.key, None)
         self._begin(desk, wanted, chosen, prompt)
         return True
 
@@ -126,7 +132,8 @@ class Buyer:
         desk.perform(wanted.key, Asking(chosen.provider, prompt, CALL_MAX_S, topic))
 
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
-        """The call is over: its end goes on the log, and the funds that it did not need go back."""
+        """The call is over: the funds that it did not need go back, and its end goes on the log, in this order: whoever
+        crashes in between has paid for a call that is lost, and not lost sight of what an unknown one may have cost."""
         wanted, chosen = self.under_way.pop(key)
         self.recent = [*self.recent, not self._is_local(chosen)][-RECENT:]
         if isinstance(told.outcome, Reply):
@@ -138,11 +145,19 @@ class Buyer:
         reply = told.outcome
         assert isinstance(reply, Reply)
         micro = self._cost(chosen, reply.usage)
+        text = self.redactor.text(reply.text)
+        calls = [ToolCall(each.tool, self.redactor.tree(each.input)) for each in reply.calls]
+        kept = apart(calls)
+        if why := too_large(text, calls, kept):
+            self._failed(desk, wanted, chosen, Failed("model_error", why, 0, "usage", reply.usage))
+            return
+        for blob in kept.blobs:
+            desk.keep(blob)
         replied = said.ModelReplied(
             turn=wanted.turn,
             mind=f"{chosen.provider}/{reply.model}",
-            text=_bounded(self.redactor.text(reply.text)),
-            calls=[ToolCall(each.tool, self.redactor.tree(each.input)) for each in reply.calls],
+            text=head_of(text),
+            calls=kept.calls,
             again=wanted.again,
             ms=told.ms,
             provider=chosen.provider,
@@ -151,16 +166,17 @@ class Buyer:
             usage=reply.usage,
             micro=micro or 0,
             prices="" if self._is_local(chosen) else self.prices.version(),
+            whole=desk.keep(text.encode("utf-8", "replace")) if head_of(text) != text else "",
         )
-        desk.append(wanted.subject, replied, flow=wanted.task)
         purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
+        desk.append(wanted.subject, replied, flow=wanted.task)
         self.tried.pop(_turn_of(wanted), None)
         self._is_well(desk, chosen)
 
     def _failed(self, desk: Desk, wanted: Wanted, chosen: Chosen, failed: Failed) -> None:
         micro = self._charged(chosen, failed)
-        self._fail(desk, wanted, failed.failure, failed.reason, chosen, min(failed.wait_s, WAIT_MAX_S), micro or 0)
         purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
+        self._fail(desk, wanted, failed.failure, failed.reason, chosen, min(failed.wait_s, WAIT_MAX_S), micro or 0)
         name = f"{chosen.provider}/{chosen.model}"
         self.tried.setdefault(_turn_of(wanted), []).append(Tried(name, failed.failure))
         self._is_unwell(desk, chosen, failed)
@@ -189,7 +205,7 @@ class Buyer:
     def _park(self, desk: Desk, wanted: Wanted, why: str, scope: str, until_s: float) -> None:
         calls: Calls = desk.state(wanted.subject)
         parked = said.CallParked(turn=wanted.turn, why=why, scope=scope, until_s=until_s, again=wanted.again)
-        if calls.parked != parked:
+        if not _says_the_same(calls.parked, parked, desk.message.now_s):
             desk.append(wanted.subject, parked, flow=wanted.task)
         self.parked[wanted.key] = Parked(wanted, until_s)
 
@@ -207,7 +223,7 @@ class Buyer:
             turn=wanted.turn,
             mind=f"{chosen.provider}/{chosen.model}" if chosen else "nobody",
             failure=failure,
-            reason=_bounded(self.redactor.text(reason)),
+            reason=self.redactor.text(reason)[:REASON_MAX_CHARS],
             again=wanted.again,
             wait_s=wait_s,
             provider=chosen.provider if chosen else "",
@@ -293,8 +309,8 @@ def _turn_of(wanted: Wanted) -> str:
     return f"{wanted.subject}/{wanted.turn}"
 
 
-def _bounded(text: str) -> str:
-    """What a commit can hold of it."""
-    return (
-        text if len(text.encode()) <= TEXT_MAX_BYTES else text.encode()[:TEXT_MAX_BYTES].decode(errors="ignore") + " …"
-    )
+def _says_the_same(before: said.CallParked | None, now: said.CallParked, now_s: float) -> bool:
+    """It waits for the same still, and the log says until when."""
+    if before is None or before.until_s <= now_s:
+        return False
+    return (before.turn, before.again, before.why, before.scope) == (now.turn, now.again, now.why, now.scope)

@@ -17,6 +17,7 @@ from actors.treasurer.quoting import quoted
 from actors.treasurer.rounds import Rounds
 from actors.treasurer.schemas import specs_of
 from actors.treasurer.story import story_of
+from actors.treasurer.texts import Texts
 from bus.envelope import Record
 from bus.errors import Missing
 from bus.messages.agent import WorkAssigned
@@ -56,7 +57,7 @@ class Transcript:
     Asked for is always the newest turn that was requested. What it was opened with stays: later openings are ignored.
     """
 
-    def __init__(self, run: str, redactor: Redactor | None = None) -> None:
+    def __init__(self, run: str, redactor: Redactor | None = None, texts: Texts | None = None) -> None:
         self.run, self.rounds = run, Rounds()
         self.work: WorkAssigned | None = None
         self.assigned_at = 0
@@ -65,7 +66,7 @@ class Transcript:
         """None: the next prompt needs one."""
         self.places: dict[str, int] = {}
         """By subject: the place of the last record that was taken."""
-        self._redactor = redactor or Redactor({})
+        self._redactor, self._texts = redactor or Redactor({}), texts or Texts()
         self._playbooks: Mapping[str, Playbook] = {}
         self._frame = _Frame("", (), 0, 0)
         self._rounds_said: dict[int, _Said] = {}
@@ -198,25 +199,28 @@ class Transcript:
 
     def _mind(self, turn: int) -> Turn:
         reply = self.rounds.reply(turn)
-        text = self._redactor.text(reply.text).strip() if reply else ""
+        text = self._redactor.text(self._texts.thought(reply)).strip() if reply else ""
         asked = [
-            Asked(f"{turn}-{place}", _odd.sub("_", call.tool)[:64] or "unknown", self._redactor.tree(call.input))
+            Asked(
+                f"{turn}-{place}",
+                _odd.sub("_", call.tool)[:64] or "unknown",
+                self._redactor.tree(self._texts.input(call.input)),
+            )
             for place, call in enumerate(reply.calls if reply else (), 1)
         ]
-        said = [Text(text)] if text or not asked else []
-        return Turn("assistant", (*(each if each.text else Text(SILENT) for each in said), *asked))
+        words = [Text(text or SILENT)] if text or not asked else []
+        return Turn("assistant", (*words, *asked))
 
     def _user(self, turn: int) -> Turn:
         """Each call of the round answered once and in order, then what else there is to say before the next."""
         reply, round = self.rounds.reply(turn), self.rounds.round(turn)
         checklist = self.opening.checklist if self.opening else ()
         ids = [f"{turn}-{place}" for place in range(1, len(reply.calls) + 1)] if reply else []
-        told = [answer(self.rounds, id, self._playbooks, checklist) for id in ids]
+        told = [answer(self.rounds, id, self._playbooks, checklist, self._texts.output) for id in ids]
         waited = {str(call.request.input.get("call")) for call in round.calls.values() if call.request}
         late = [(id, outcome) for id in round.late if id not in waited and (outcome := self.rounds.outcome(id))]
-        words = [
-            self._redactor.text(each) for each in (*(text for text, _ in told), *(in_words(o)[0] for _, o in late))
-        ]
+        said = (*(text for text, _ in told), *(in_words(each, self._texts.output)[0] for _, each in late))
+        words = [self._redactor.text(each) for each in said]
         given = shares([estimate(each) for each in words], int(SHARE_OF_ANSWERS * self._frame.room))
         words = [cut(each, share) for each, share in zip(words, given, strict=True)]
         answers = [Answered(id, text, ok) for id, text, (_, ok) in zip(ids, words, told, strict=False)]

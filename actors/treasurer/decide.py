@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from actors.agent.mind import Script, ScriptedTurn, calls_of
 from actors.agent.steps import Steps, all_but
+from actors.apart import apart, head_of, too_large
 from actors.decider import Done, Effects, Hold, Message
 from actors.desk import Desk
 from actors.treasurer import purse
@@ -23,8 +22,6 @@ from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch, T
 from bus.messages.timers import CallsDue
 
 GUARDIAN = "evt.guardian.main"
-REPLY_MAX_BYTES, CALLS_MAX = 24 * 1024, 20
-"""What the agent makes of a reply must fit into one commit, and says some of it twice."""
 NO_TURN = ScriptedTurn("none")
 
 
@@ -173,37 +170,36 @@ class Treasurer:
             desk.wake(self.name, "calls", max(min(waits), desk.message.now_s + 1), CallsDue())
 
     def _tidy_up(self, desk: Desk) -> None:
-        """After a crash: funds of calls that never began, or whose end is on the log, are settled."""
+        """After a crash nothing is under way: what never began is settled with nothing, what has no end in full."""
         budget: Budget = desk.state(SUBJECT)
         for reservation in list(budget.open):
             agent, run, turn, again = reservation.split("/")
             calls: Calls = desk.peek(f"evt.call.{agent}.{run}")
-            if not calls.has_begun(int(turn), int(again)):
-                answered = calls.answered == (int(turn), int(again))
-                purse.settle(desk, reservation, calls.micro if answered else 0)
+            begun, answered = calls.has_begun(int(turn), int(again)), calls.answered == (int(turn), int(again))
+            purse.settle(desk, reservation, calls.micro if answered else 0, unknown=begun)
 
     def _reply(self, desk: Desk, asked: Asked) -> None:
         turn = asked.said
         if turn.failure and not asked.again:
             self._fail(desk, asked, turn.failure, f"the script says {turn.failure}")
             return
+        text, calls = turn.text.replace("{task}", asked.text), calls_of(turn, asked.text)
+        kept = apart(calls)
+        if reason := too_large(text, calls, kept):
+            self._fail(desk, asked, "model_error", reason)
+            return
+        for blob in kept.blobs:
+            desk.keep(blob)
         reply = ModelReplied(
             turn=asked.turn,
             mind=self.script.mind,
-            text=turn.text.replace("{task}", asked.text),
-            calls=calls_of(turn, asked.text),
+            text=head_of(text),
+            calls=kept.calls,
             again=asked.again,
             ms=turn.delay_s * 1000,
+            whole=desk.keep(text.encode()) if head_of(text) != text else "",
         )
-        size = len(msgspec.json.encode(reply))
-        if size > REPLY_MAX_BYTES or len(reply.calls) > CALLS_MAX:
-            reason = (
-                f"a reply of {size} bytes and {len(reply.calls)} calls is too large; at most {REPLY_MAX_BYTES} and "
-                f"{CALLS_MAX}: do it in several turns"
-            )
-            self._fail(desk, asked, "model_error", reason)
-        else:
-            desk.append(asked.subject, reply, flow=asked.flow)
+        desk.append(asked.subject, reply, flow=asked.flow)
 
     def _fail(self, desk: Desk, asked: Asked, failure: str, reason: str) -> None:
         failed = ModelFailed(turn=asked.turn, mind=self.script.mind, failure=failure, reason=reason, again=asked.again)

@@ -28,7 +28,8 @@ How you work here:
 - Older replies may be told in a summary. What a file says now is found out by reading it.
 - `finish`, as the last call of a reply, ends your phase; you have at most {turns} replies for it.
 """
-SHARE_OF_ARTIFACTS, SHARE_OF_TASK = 0.25, 0.3
+SHARE_OF_OPENING, SHARE_OF_ARTIFACTS, SHARE_OF_TASK = 0.4, 0.25, 0.3
+"""Of the room; artifacts get at least theirs, and what the rest of the opening leaves."""
 SAID = "\n\nWhat was said:\n"
 """Behind this, in a hint, stand words that are not ours."""
 
@@ -67,7 +68,8 @@ def opening_of(work: WorkAssigned, opening: Opening, tokens: int) -> list[Text]:
         texts += note_of(work.recovery.hint)
     if opening.briefing.parts:
         texts.append(Text(opening.briefing.text, "briefing"))
-    return texts + _artifacts(work, opening.artifacts, int(tokens * SHARE_OF_ARTIFACTS))
+    left = int(tokens * SHARE_OF_OPENING) - sum(estimate(each.text) for each in texts)
+    return texts + _artifacts(work, opening.artifacts, max(left, int(tokens * SHARE_OF_ARTIFACTS)))
 
 
 def note_of(note: str) -> list[Text]:

@@ -1,12 +1,13 @@
 """How the outcome of a call is told to the mind that wanted it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from actors.agent.playbooks import Playbook
 from actors.treasurer.rounds import Call, Outcome, Rounds
 from bus.errors import Invalid
 from bus.messages import exec as done
 from bus.messages import step as said
+from bus.messages.base import Excerpt
 
 NOTHING = "(it said nothing)"
 ENDINGS = {
@@ -22,13 +23,18 @@ Items = Sequence[tuple[str, bool]]
 """A checklist: each item, and whether it is done."""
 
 
-def in_words(outcome: Outcome) -> Said:
+def in_short(excerpt: Excerpt) -> str:
+    """What of a long output stands in its event."""
+    return excerpt.text
+
+
+def in_words(outcome: Outcome, text_of: Callable[[Excerpt], str] = in_short) -> Said:
     """What the executor told."""
     match outcome:
         case done.ExecLost():
             return f"Nobody knows how it ended: {outcome.reason}", False
         case done.ToolEnded():
-            text = outcome.output.text.strip("\n") or NOTHING
+            text = text_of(outcome.output).strip("\n") or NOTHING
             return (text, True) if outcome.ok else (f"Failed ({outcome.failure or 'unknown'}): {text}", False)
         case done.ExecEnded():
             how = f"exit {outcome.exit}" if outcome.ended_by == "exit" else ENDINGS[outcome.ended_by]
@@ -39,11 +45,17 @@ def in_words(outcome: Outcome) -> Said:
                 else ""
             )
             ok = outcome.ended_by == "exit" and outcome.exit == 0 and (tests is None or tests.green)
-            text = outcome.output.text.strip("\n") or NOTHING
+            text = text_of(outcome.output).strip("\n") or NOTHING
             return f"{how} after {outcome.ms / 1000:.1f} s{counted}\n{text}", ok
 
 
-def answer(rounds: Rounds, id: str, playbooks: Mapping[str, Playbook], checklist: Items) -> Said:
+def answer(
+    rounds: Rounds,
+    id: str,
+    playbooks: Mapping[str, Playbook],
+    checklist: Items,
+    text_of: Callable[[Excerpt], str] = in_short,
+) -> Said:
     """What is said to the mind about its call before its next turn."""
     call = rounds.calls.get(id)
     turn = int(id.partition("-")[0])
@@ -59,26 +71,26 @@ def answer(rounds: Rounds, id: str, playbooks: Mapping[str, Playbook], checklist
     if call.request.tool == "checklist":
         return checklist_in_words(at_the_time(call.checklist, rounds, checklist)), True
     if call.request.tool == "wait":
-        return _waited(rounds, str(call.request.input.get("call", "")))
-    return _ended(rounds, id, call)
+        return _waited(rounds, str(call.request.input.get("call", "")), text_of)
+    return _ended(rounds, id, call, text_of)
 
 
-def _ended(rounds: Rounds, id: str, call: Call) -> Said:
+def _ended(rounds: Rounds, id: str, call: Call, text_of: Callable[[Excerpt], str]) -> Said:
     outcome = rounds.outcome(id)
     if outcome is None:
         return ("Done.", True) if call.ended and call.ended.ok else ("It came to no end that is known.", False)
-    words, ok = in_words(outcome)
+    words, ok = in_words(outcome, text_of)
     if call.request and call.request.again:
         tries = call.request.again + 1
         words = f"(It was begun {tries} times: what came of the tries before is not known.)\n{words}"
     return words, ok
 
 
-def _waited(rounds: Rounds, id: str) -> Said:
+def _waited(rounds: Rounds, id: str, text_of: Callable[[Excerpt], str]) -> Said:
     outcome = rounds.outcome(id)
     if outcome is None:
         return f"{id} has ended.", True
-    words, ok = in_words(outcome)
+    words, ok = in_words(outcome, text_of)
     return f"{id} has ended: {words}", ok
 
 

@@ -1,5 +1,6 @@
 """Older rounds in a few words: what was wanted, what came of it, which files, and what the mind said about it."""
 
+from actors.apart import in_short
 from actors.treasurer.measure import cut, estimate, line
 from actors.treasurer.outcomes import in_words
 from actors.treasurer.rounds import Rounds
@@ -53,7 +54,7 @@ def _action(request: ToolRequested) -> str:
     said = next(
         (request.input[name] for name in ("path", "command", "pattern", "verb", "name") if name in request.input), ""
     )
-    return f"{request.tool} {line(str(said), ACTION_TOKENS)}".strip()
+    return f"{request.tool} {line(in_short(said), ACTION_TOKENS)}".strip()
 
 
 def _files(rounds: Rounds, upto: int) -> list[str]:

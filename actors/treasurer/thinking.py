@@ -8,7 +8,8 @@ from actors.desk import Desk
 from actors.orchestrator.routing import Weights, complexity
 from actors.orchestrator.task import Task
 from actors.redaction import Redactor
-from actors.treasurer.asking import Bought, Model, Survey, Surveyed
+from actors.treasurer.asking import Bought, Model, Reply, Survey, Surveyed
+from actors.treasurer.bounds import Bounds
 from actors.treasurer.briefing import brief
 from actors.treasurer.buying import Buyer, Wanted, Worded
 from actors.treasurer.call import Calls
@@ -17,6 +18,7 @@ from actors.treasurer.context import Transcript
 from actors.treasurer.knowing import facts_of
 from actors.treasurer.measure import estimate
 from actors.treasurer.opening import Artifacts, Opening
+from actors.treasurer.texts import Texts
 from bus.envelope import Record
 from bus.messages import step as said
 from bus.messages.agent import WorkAssigned
@@ -28,8 +30,6 @@ SURVEY = "survey"
 SURVEY_AGAIN_S = 10.0
 LOOK_BACK = 5000
 """An assignment stands so few places before the first step of its run, or else it is looked for from the beginning."""
-AT_MOST = 1.3
-"""Tokens are estimated; so much more is reserved for."""
 
 
 class _Run(NamedTuple):
@@ -37,6 +37,7 @@ class _Run(NamedTuple):
 
     transcript: Transcript
     steps: Steps
+    bounds: Bounds
 
 
 class Thinking:
@@ -59,6 +60,7 @@ class Thinking:
         calls = _calls_of(steps)
         for key in [key for key, parked in self.buyer.parked.items() if parked.wanted.subject == calls]:
             del self.buyer.parked[key]
+            self.buyer.short.pop(key, None)
 
     def ask(self, desk: Desk, subject: str, wish: said.ModelRequested) -> None:
         """The run needs a reply. It is begun to be bought, waits, or the run is told why there is none."""
@@ -89,7 +91,7 @@ class Thinking:
             self.surveyed_s = None
             self.buyer.wait(wanted, now_s + SURVEY_AGAIN_S)
             return
-        run = self._read(desk, wanted.subject.replace("evt.call.", "evt.step.", 1))
+        run = self._read(desk, _steps_of(wanted.subject))
         if run.steps.closed or not self.buyer.buy(desk, wanted, self._facts(desk, run), self._words(desk, wanted, run)):
             desk.close(wanted.key)
 
@@ -100,6 +102,9 @@ class Thinking:
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
         """A reply, or none; what it did not cost may be enough for somebody who waits."""
         if key in self.buyer.under_way:
+            run = self.runs.get(_steps_of(self.buyer.under_way[key][0].subject))
+            if run is not None and isinstance(told.outcome, Reply):
+                run.bounds.counted(told.outcome.usage)
             self.buyer.bought(desk, key, told)
             desk.close(key)
 
@@ -135,7 +140,7 @@ class Thinking:
         _, _, agent, run_id = subject.split(".")
         run = self.runs.get(subject)
         if run is None:
-            run = self.runs[subject] = _Run(Transcript(run_id, self.redactor), Steps())
+            run = self.runs[subject] = _Run(Transcript(run_id, self.redactor, Texts(desk.blob)), Steps(), Bounds())
         transcript = run.transcript
         for kind in ("step", "call", "exec"):
             entity = f"evt.{kind}.{agent}.{run_id}"
@@ -161,13 +166,14 @@ class Thinking:
         """What was known of the task when this run was assigned: the same whenever it is read."""
         records = list(desk.records(f"evt.task.{work.task}"))
         artifacts: list[Artifacts] = []
+        texts = Texts(desk.blob)
         for done in work.inputs:
             records += desk.records(f"evt.step.{done.agent}.{done.run}") + desk.records(
                 f"evt.exec.{done.agent}.{done.run}"
             )
             for event in _events(desk.records(f"evt.run.{done.agent}.{done.run}")):
                 if isinstance(event, RunFinished):
-                    artifacts.append([(artifact, artifact.content) for artifact in event.artifacts])
+                    artifacts.append([(artifact, texts.artifact(artifact)) for artifact in event.artifacts])
         records = sorted((record for record in records if record.seq < before), key=lambda record: record.seq)
         facts = facts_of(work.text, work.checklist, _events(records))
         checklist = [(each.text, each.done) for each in facts.requirements]
@@ -194,7 +200,8 @@ class _Wording:
             prompt = transcript.prompt(role, model, team.playbooks, opening)
         output = min(model.output_max_tokens, chosen.output_max_tokens)
         prompt = prompt._replace(effort=chosen.effort, output_max_tokens=output)
-        return Worded(prompt, int(transcript.tokens * AT_MOST) + 500)
+        most = self._run.bounds.of(model.provider, prompt)
+        return Worded(prompt, min(most, model.context_max_tokens))
 
 
 def _events(records: list[Record]) -> list[Event]:
@@ -203,3 +210,7 @@ def _events(records: list[Record]) -> list[Event]:
 
 def _calls_of(steps: str) -> str:
     return steps.replace("evt.step.", "evt.call.", 1)
+
+
+def _steps_of(calls: str) -> str:
+    return calls.replace("evt.call.", "evt.step.", 1)
