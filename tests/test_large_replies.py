@@ -20,7 +20,7 @@ from bus.messages.run import RunFinished
 from tests.buying_ground import CALL, PAID, STEP, Desk
 from tests.fake_openai import said
 from tests.test_loop import a_run, asked
-from tests.test_models_at_work import MODEL, Worker, events_of, submit, until, witan
+from tests.test_models_at_work import MODEL, Worker, submit, until, witan
 from tests.test_treasurer import FIRST, door
 
 LONG = "".join(f"line_{number} = {number}\n" for number in range(2500))
