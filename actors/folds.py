@@ -1,6 +1,7 @@
 """How events become a state, by kind and for single entities by subject: the one table that all desks share."""
 
 from actors.agent import run, steps
+from actors.council import state as council
 from actors.decider import Fold
 from actors.executor import execs, workspace
 from actors.guardian import orders
@@ -22,5 +23,7 @@ FOLDS = {
     "playbook": Fold(playbook.Kept, playbook.evolve),
     "budget": Fold(budget.Budget, budget.evolve),
     "provider": Fold(health.Health, health.evolve),
+    "council": Fold(council.Council, council.evolve),
+    "trial": Fold(council.Trials, council.evolve_trials),
     "sandbox": Fold(object, lambda sandbox, _: sandbox, newest_only=True),
 }

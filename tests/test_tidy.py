@@ -60,6 +60,7 @@ IMPURE_MODULES = {
     "actors/treasurer/providers/ollama.py": "asks over the network",
     "actors/agent/playbooks.py": "reads the playbook files",
     "actors/agent/role.py": "reads the role files",
+    "actors/council/clock.py": "goes off when a time is over",
 }
 
 EMPTY_WORDS = {
