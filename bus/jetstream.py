@@ -13,7 +13,7 @@ from bus.connection import Connection, Reply, header
 from bus.envelope import Draft, Record
 from bus.errors import Conflict, Unavailable, WitanError
 from bus.follow import JetStreamFollower
-from bus.log import Loaded, Sink
+from bus.log import Loaded, Sink, is_pattern
 
 BATCH_FROM = 12
 """From this many waiting commits one atomic batch (2 ms) is cheaper than singles (0.15 ms each) under `always`."""
@@ -85,10 +85,13 @@ class JetStreamLog:
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:
         records: list[Record] = []
+        many = is_pattern(subject)
         while True:
             wish = {"seq": after + 1, "next_by_subj": subject, "batch": READ_MAX}
             found, last = await self._direct(wish)
-            records += [Record(subject, int(header(block, b"Nats-Sequence")), body) for block, body in found]
+            for block, body in found:
+                whose = header(block, b"Nats-Subject") if many else subject
+                records.append(Record(whose, int(header(block, b"Nats-Sequence")), body))
             if len(found) < READ_MAX:
                 return records
             after = last

@@ -38,7 +38,7 @@ class Log(Protocol):
         ...
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:
-        """The records of one entity, oldest first."""
+        """The records of one entity, or of all whose subjects fit a pattern, oldest first."""
         ...
 
     async def load(self, subject: str) -> Loaded:
@@ -96,6 +96,10 @@ def fits(pattern: str, subject: str) -> bool:
     return len(wanted) == len(given)
 
 
+def is_pattern(subject: str) -> bool:
+    return "*" in subject or ">" in subject
+
+
 class MemoryLog:
     """The same log in memory: what tests and simulations run on, held to the same contract."""
 
@@ -134,6 +138,8 @@ class MemoryLog:
 
     def read_now(self, subject: str, after: int = 0) -> list[Record]:
         """The same without waiting."""
+        if is_pattern(subject):
+            return [record for record in self.records[after:] if fits(subject, record.subject)]
         return [record for record in self.records[after:] if record.subject == subject]
 
     async def load(self, subject: str) -> Loaded:

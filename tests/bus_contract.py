@@ -98,6 +98,20 @@ async def reading_begins_behind_a_place(logs: list[Log]) -> None:
     assert await logs[1].read("evt.task") == []
 
 
+async def a_pattern_reads_all_that_fit_in_their_order(logs: list[Log]) -> None:
+    subjects = [("evt.task.a", "evt.run.x.a", "evt.task.b", "evt.taskless.c")[number % 4] for number in range(2400)]
+    drafts = [draft(subject, None if number > 3 else 0) for number, subject in enumerate(subjects)]
+    for start in range(0, len(drafts), 800):
+        await logs[0].append(drafts[start : start + 800])
+    wanted = [seq for seq, subject in enumerate(subjects, 1) if subject in ("evt.task.a", "evt.task.b")]
+    found = await logs[1].read("evt.task.*")
+    assert [record.seq for record in found] == wanted
+    assert [record.subject for record in found] == [subjects[seq - 1] for seq in wanted]
+    assert [record.body for record in found] == [drafts[seq - 1].body for seq in wanted]
+    assert [record.seq for record in await logs[1].read("evt.task.*", 2390)] == [seq for seq in wanted if seq > 2390]
+    assert await logs[1].read("evt.nobody.*") == []
+
+
 async def a_long_history_is_read_whole(logs: list[Log]) -> None:
     drafts = [draft("evt.task.long", None if number else 0) for number in range(2100)]
     for start in range(0, len(drafts), 700):
@@ -270,6 +284,7 @@ STORIES: list[Story] = [
     one_stale_wish_in_a_crowd_harms_nobody_else,
     what_stands_behind_a_refused_draft_of_its_entity_is_refused_too,
     reading_begins_behind_a_place,
+    a_pattern_reads_all_that_fit_in_their_order,
     a_long_history_is_read_whole,
     an_entity_is_loaded_as_it_is_read,
     the_last_record_fits_the_pattern,

@@ -72,7 +72,7 @@ class Story:
         return [(subject, event) for subject, commit in commits for event in commit.events]
 
     def read(self, subject: str, after: int = 0) -> list[Record]:
-        return [record for record in self._records if record.subject == subject and record.seq > after]
+        return [record for record in self._records if fits(subject, record.subject) and record.seq > after]
 
     def load(self, subject: str) -> Loaded:
         records = self.read(subject)
