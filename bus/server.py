@@ -72,10 +72,15 @@ class Server:
         """The server's process; 0 when there is none."""
         return self._child.pid if self._child and self._child.returncode is None else 0
 
+    def hold(self) -> None:
+        """Take the folder, or be refused: nobody else's server works on it from then on."""
+        if self._lock is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = only_one(self.folder)
+
     async def start(self) -> None:
         """Come up with what the folder holds, on the ports it had before."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = only_one(self.folder)
+        self.hold()
         try:
             await end_leftover(self.folder)
             self._ports = ports_of(self.folder, self._wanted)

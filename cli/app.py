@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pykka import ActorRef
@@ -18,8 +19,10 @@ from actors.executor.commands import Commands, Limits
 from actors.executor.decide import Executor
 from actors.executor.deploying import read_environments
 from actors.executor.hands import Hands
+from actors.executor.overseeing import Oversight
 from actors.guardian.decide import Guardian
 from actors.librarian.decide import Librarian
+from actors.orchestrator import reviewing
 from actors.orchestrator.decide import Orchestrator
 from actors.orchestrator.rules import read_rules
 from actors.orchestrator.workflow import Workflow
@@ -37,13 +40,12 @@ from actors.treasurer.purse import micro_of
 from actors.treasurer.thinking import Thinking
 from bus import topology
 from bus.blobs import Blobs
-from bus.bridge import Bridge
 from bus.commands import answer_strangers
 from bus.connection import Connection, connect
 from bus.errors import Refused
 from bus.jetstream import JetStreamLog
-from bus.server import Server
 from cli.config import Settings
+from cli.head_start import HeadStart
 from cli.shelf import read_shelf, shelves
 from projections.asking import Asking
 from projections.projector import Projection
@@ -58,11 +60,17 @@ FILES = Path(actors.__file__).parent
 class App:
     """Everything that runs in one process."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time, projections: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        projections: bool = True,
+        begun: HeadStart | None = None,
+    ) -> None:
         self.settings, self._clock, self._with_projections = settings, clock, projections
-        self.bridge = Bridge()
+        self._begun = begun or HeadStart(settings, projections)
+        self.bridge, self.server = self._begun.bridge, self._begun.server
         self._redactor = Redactor(secrets_of(os.environ))
-        self.server: Server | None = None
         self.connection: Connection
         self.log: JetStreamLog
         self.blobs: Blobs
@@ -106,12 +114,11 @@ class App:
         if self.projection is not None:
             self.projection.close()
         self.bridge.run(self._disconnect())
-        self.bridge.close()
+        self._begun.close()
 
     def _open_projections(self) -> None:
-        folder = self.settings.state_dir
-        self.projection = Projection(folder / "witan.duckdb", self.log, self.bridge)
-        self._asking = Asking(self.projection.store, self.projection.snapshot, folder / "snapshots")
+        self.projection = Projection(self._begun.store(), self.log, self.bridge)
+        self._asking = Asking(self.projection.store, self.projection.snapshot, self.settings.state_dir / "snapshots")
         self.bridge.run(self._answer_questions(self._asking))
 
     async def _answer_questions(self, asking: Asking) -> None:
@@ -119,9 +126,7 @@ class App:
         await asking.open(self._teller.nc)
 
     async def _connect(self) -> None:
-        if not self.settings.nats_url:
-            self.server = Server(self.settings.state_dir / "nats")
-            await self.server.start()
+        await self._begun.served()
         self.connection = await connect(self.url, "witan")
         await self._refuse_unless_alone()
         await topology.ensure(self.connection)
@@ -140,8 +145,6 @@ class App:
         for connection in (self._teller, getattr(self, "connection", None)):
             if connection is not None:
                 await connection.close()
-        if self.server is not None:
-            await self.server.stop()
 
     def _deciders(self) -> list[Decider]:
         settings = self.settings
@@ -154,9 +157,15 @@ class App:
         _refuse_unless_staffed(workflows, settings)
         deciders: list[Decider] = [
             Guardian(settings.freeze_answer_s),
-            Orchestrator(workflows, settings.lease_s, settings.pipelines),
+            Orchestrator(
+                workflows,
+                settings.lease_s,
+                settings.pipelines,
+                rules=read_rules(*shelves(settings)),
+                reviews=script.is_models or script.plays(reviewing.PHASE),
+            ),
             self._treasurer(script, team),
-            Executor(team, self._hands(), lambda name, phase: workflows[name].phase(phase).produces),
+            Executor(team, self._hands(), partial(_produced, workflows)),
             Librarian(list(playbooks.values())),
         ]
         return deciders + _hosts(settings, script, team)
@@ -183,9 +192,10 @@ class App:
             settings.exec_memory_mb * 1024**2,
         )
         toolchains = [sys.prefix, sys.base_prefix, *settings.exec_readable]
-        commands = Commands(settings.state_dir / "execs", list(dict.fromkeys(toolchains)), limits)
+        commands = Commands(settings.state_dir / "execs", list(dict.fromkeys(toolchains)), limits, self._begun.sandbox)
         environments = read_environments(*(folder / "environments.toml" for folder in shelves(settings)))
-        return Hands(settings.state_dir, commands, environments, self._publish, self._redactor)
+        oversight = Oversight(lambda: self.log, lambda: self.connection)
+        return Hands(settings.state_dir, commands, environments, self._publish, self._redactor, oversight=oversight)
 
     def _publish(self, subject: str, body: bytes) -> None:
         if self.connection.connected:
@@ -204,6 +214,11 @@ def _hosts(settings: Settings, script: Script, team: Team) -> list[Decider]:
         Agents(f"agents-{number}", {name: roles[name] for name in share}, capacity, script, team)
         for number, share in enumerate(shares, 1)
     ]
+
+
+def _produced(workflows: dict[str, Workflow], name: str, phase: str) -> str:
+    """What a phase makes; a look at one is in no workflow and makes a review."""
+    return next((each.produces for each in workflows[name].phases if each.name == phase), reviewing.PHASE)
 
 
 def _script_path(script: str) -> Path:

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import structlog
+from typing import TYPE_CHECKING
 
 from bus.errors import Refused
 from cli import logs
-from cli.app import App
 from cli.config import Settings
+from cli.head_start import HeadStart
+
+if TYPE_CHECKING:
+    from cli.app import App
 
 CARD = "daemon.json"
 
@@ -24,13 +26,15 @@ CARD = "daemon.json"
 def run(settings: Settings) -> int:
     """Hold the folder, open the App, wait for the signal, close it."""
     logs.configure(settings)
+    import structlog  # as it was loaded there
+
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     (settings.state_dir / ".gitignore").write_text("*\n")  # it often stands in somebody's repository
     stop = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)  # before the threads begin, so that they all leave them to us
     with _held(settings.state_dir):
         began = time.perf_counter()
-        app = App(settings).open()
+        app = _begin(settings).open()
         try:
             _write_card(settings.state_dir / CARD, app)
             log = structlog.get_logger().bind(actor="daemon")
@@ -41,6 +45,18 @@ def run(settings: Settings) -> int:
             (settings.state_dir / CARD).unlink(missing_ok=True)
             app.close()
     return 0
+
+
+def _begin(settings: Settings) -> "App":
+    """What takes its time comes up while the rest is imported."""
+    begun = HeadStart(settings)
+    try:
+        from cli.app import App
+
+        return App(settings, begun=begun)
+    except BaseException:
+        begun.close()
+        raise
 
 
 @contextmanager
@@ -61,7 +77,7 @@ def _held(folder: Path) -> Iterator[None]:
         yield
 
 
-def _write_card(path: Path, app: App) -> None:
+def _write_card(path: Path, app: "App") -> None:
     """Where this daemon is to be found; it holds the operator's password, so nobody else may read it."""
     try:
         number = version("witan")

@@ -4,13 +4,12 @@ import logging
 import sys
 from typing import Any
 
-import structlog
-
 from cli.config import Settings
 
 
 def configure(settings: Settings) -> None:
     """Set structlog up for this process; talk goes to stderr."""
+    structlog = _structlog()
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     last: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     middle: list[Any] = [] if console else [structlog.processors.format_exc_info]
@@ -28,3 +27,15 @@ def configure(settings: Settings) -> None:
     )
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # its errors are told by the state of the connection
     logging.getLogger("pykka").setLevel(logging.CRITICAL)  # the shell logs why an actor stopped
+
+
+def _structlog() -> Any:
+    """It would load the whole of rich for tracebacks in colour, and every start would wait for that."""
+    unseen = {name: None for name in ("rich", "better_exceptions") if name not in sys.modules}
+    sys.modules.update(unseen)  # type: ignore[arg-type]
+    try:
+        import structlog
+    finally:
+        for name in unseen:
+            del sys.modules[name]
+    return structlog

@@ -151,8 +151,8 @@ def _tell_if_alive(ref: pykka.ActorRef[Projector]) -> None:
 class Projection:
     """The store and the projector that fills it; one that stops is started again where the store is."""
 
-    def __init__(self, path: Path | str, log: Log, bridge: Bridge) -> None:
-        self.store = Store(path)
+    def __init__(self, store: Store | Path | str, log: Log, bridge: Bridge) -> None:
+        self.store = store if isinstance(store, Store) else Store(store)
         self.restarts = self._strikes = 0
         self._born = 0.0
         self._log, self._bridge = log, bridge

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from actors.executor import reports
 from actors.executor.files.looking import listing
 from actors.executor.jobs import Job
-from actors.executor.sandbox.attest import attest
+from actors.executor.sandbox.attest import Sandbox, open_sandbox
 from actors.executor.sandbox.orders import Ended, Order
 from actors.executor.sandbox.warden import Warden
 from actors.territory import Territory, kernel_parts
@@ -20,6 +20,7 @@ from bus.messages.base import TestResults
 from bus.messages.exec import EndedBy
 from bus.messages.sandbox import SandboxAttested
 
+Begun = Callable[[], Awaitable[Sandbox]]
 PATH = f"{Path(sys.prefix, 'bin')}:/usr/local/bin:/usr/bin:/bin"
 
 
@@ -37,8 +38,10 @@ class Limits(msgspec.Struct, frozen=True):
 class Commands:
     """Runs them, one folder of scratch space each."""
 
-    def __init__(self, folder: Path, readable: list[str], limits: Limits) -> None:
+    def __init__(self, folder: Path, readable: list[str], limits: Limits, begun: Begun | None = None) -> None:
         self._folder, self._readable, self.limits = folder, readable, limits
+        self._begun = begun
+        """A sandbox that is being opened already; it can be had once."""
         self._warden: Warden | None = None
         self._stopped: dict[str, EndedBy] = {}
         """What was to be stopped, perhaps before it had begun."""
@@ -46,16 +49,9 @@ class Commands:
 
     async def open(self) -> int:
         """Find out what holds commands in, and see that nothing of an earlier life runs. Answers how much was left."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        warden = Warden(self._folder)
-        try:
-            leftovers = await warden.open()
-        except Refused as refused:
-            self.attested = SandboxAttested(level="C", about=str(refused))
-            return 0
-        found = await attest(warden, self._folder)
+        begun, self._begun = self._begun, None
+        self._warden, leftovers, found = await (begun() if begun else open_sandbox(self._folder))
         self.attested = SandboxAttested(level=found.level, about=found.about, passed=found.passed, failed=found.failed)
-        self._warden, warden.level = warden, found.level
         for old in self._folder.glob("scratch-*"):
             shutil.rmtree(old, ignore_errors=True)
         return leftovers

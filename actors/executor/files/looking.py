@@ -10,9 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from actors import tools
 from actors.executor.files.beneath import open_beneath
 from actors.executor.files.room import Outcome, Room, demand_regular
@@ -134,7 +131,7 @@ def search(room: Room, tool: tools.Search) -> Outcome:
         raise Missing(f"there is no {top!r}", "List the folder above it.")
     try:
         _matching([""], tool.pattern)
-    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+    except ValueError as error:  # what Arrow cannot use as an expression, or as text
         return Outcome(False, _wrong(tool.pattern, str(error)), "syntax_error")
     if stat.S_ISDIR(mode):
         files: Iterable[Entry] = (entry for entry in walk(room.folder, top) if entry.kind == "file")
@@ -205,6 +202,9 @@ def _chunks(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _matching(lines: list[str], pattern: str) -> list[int]:
+    import pyarrow as pa  # A start would wait for them.
+    import pyarrow.compute as pc
+
     found: list[int] = pc.indices_nonzero(pc.match_substring_regex(pa.array(lines, pa.string()), pattern)).to_pylist()
     return found
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from actors.executor.sandbox import confine, sweep
 from actors.executor.sandbox.orders import Level, Order
 from actors.executor.sandbox.warden import Warden
-from bus.errors import WitanError
+from bus.errors import Refused, WitanError
 
 LEVELS: tuple[Level, ...] = ("A", "B")
 ABOUT = {
@@ -35,6 +35,34 @@ class Attestation(NamedTuple):
     about: str
     passed: list[str]
     failed: list[str]
+
+
+class Sandbox(NamedTuple):
+    """A warden at work and the level it works at; without a warden nothing is run, and `found` says why."""
+
+    warden: Warden | None
+    leftovers: int
+    found: Attestation
+
+    async def close(self) -> None:
+        if self.warden is not None:
+            await self.warden.close()
+
+
+async def open_sandbox(folder: Path) -> Sandbox:
+    """Find out what holds commands in, and see that nothing of an earlier life runs."""
+    warden = Warden(folder)
+    try:
+        leftovers = await warden.open()
+    except Refused as refused:
+        return Sandbox(None, 0, Attestation("C", str(refused), [], []))
+    try:
+        found = await attest(warden, folder)
+    except BaseException:
+        await warden.close()
+        raise
+    warden.level = found.level
+    return Sandbox(warden, leftovers, found)
 
 
 async def attest(warden: Warden, folder: Path) -> Attestation:
