@@ -49,6 +49,9 @@ class Source:
         self.log = log
 
     def read(self, subject: str, after: int = 0) -> list[Record]:
+        if "*" in subject:
+            found = [record for name, records in self.log.entities.items() if fits(subject, name) for record in records]
+            return sorted((record for record in found if record.seq > after), key=lambda record: record.seq)
         return [record for record in self.log.entities.get(subject, []) if record.seq > after]
 
     def load(self, subject: str) -> Loaded:

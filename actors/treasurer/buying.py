@@ -82,6 +82,8 @@ class Buyer:
         self.tried: dict[str, list[Tried]] = {}
         """By run and turn: the models that failed to give this reply."""
         self.in_a_row: dict[str, int] = {}
+        self.spotless: set[str] = set()
+        """The models that have never failed, as the log says."""
         self.recent: list[bool] = []
         """Of the last calls: whether they were paid."""
 
@@ -254,25 +256,34 @@ class Buyer:
             (self._health(desk, model.provider, model.name).until_s for model in self.surveyed.models), default=0.0
         )
 
-    @staticmethod
-    def _health(desk: Desk, provider: str, model: str) -> health.Health:
+    def _health(self, desk: Desk, provider: str, model: str) -> health.Health:
+        """Looked up once: of a model of which nothing was ever said nobody else says anything either."""
+        name = f"{provider}/{model}"
+        if name in self.spotless:
+            return health.Health()
         found: health.Health = desk.state(health.subject_of(provider, model))
+        if found.said_nothing:
+            self.spotless.add(name)
         return found
+
+    def _say(self, desk: Desk, chosen: Chosen, told: RateLimited | BreakerOpened | BreakerClosed) -> None:
+        self.spotless.discard(f"{chosen.provider}/{chosen.model}")
+        desk.append(health.subject_of(chosen.provider, chosen.model), told)
 
     def _is_well(self, desk: Desk, chosen: Chosen) -> None:
         name = f"{chosen.provider}/{chosen.model}"
         self.in_a_row.pop(name, None)
         if self._health(desk, chosen.provider, chosen.model).opened:
             closed = BreakerClosed(provider=chosen.provider, model=chosen.model)
-            desk.append(health.subject_of(chosen.provider, chosen.model), closed)
+            self._say(desk, chosen, closed)
 
     def _is_unwell(self, desk: Desk, chosen: Chosen, failed: Failed) -> None:
         """A model that asks for rest gets it; one that fails again and again gets it unasked."""
-        subject, now_s = health.subject_of(chosen.provider, chosen.model), desk.message.now_s
+        now_s = desk.message.now_s
         name = f"{chosen.provider}/{chosen.model}"
         if failed.failure == "rate_limit":
             until_s = now_s + max(failed.wait_s, 1)
-            desk.append(subject, RateLimited(provider=chosen.provider, model=chosen.model, until_s=until_s))
+            self._say(desk, chosen, RateLimited(provider=chosen.provider, model=chosen.model, until_s=until_s))
             return
         self.in_a_row[name] = self.in_a_row.get(name, 0) + 1
         if self.in_a_row[name] >= health.FAILURES_MAX:
@@ -284,7 +295,7 @@ class Buyer:
                 until_s=now_s + rest_s,
                 reason=failed.reason[:500],
             )
-            desk.append(subject, opened)
+            self._say(desk, chosen, opened)
 
     def _is_local(self, chosen: Chosen) -> bool:
         return any(

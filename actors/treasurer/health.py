@@ -13,12 +13,13 @@ REST_FIRST_S, REST_MAX_S = 15.0, 600.0
 class Health:
     """What its events make of it. The treasurer itself counts failures in a row."""
 
-    __slots__ = ("opened", "until_s")
+    __slots__ = ("opened", "said_nothing", "until_s")
 
     def __init__(self) -> None:
         self.until_s = 0.0
         self.opened = 0
         """How often the breaker opened since the last reply."""
+        self.said_nothing = True
 
     @property
     def rest_s(self) -> float:
@@ -28,6 +29,7 @@ class Health:
 
 def evolve(health: Health, event: said.ProviderEvent) -> Health:
     """How it stands after the event."""
+    health.said_nothing = False
     match event:
         case said.BreakerOpened():
             health.until_s = max(health.until_s, event.until_s)

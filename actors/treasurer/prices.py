@@ -87,7 +87,7 @@ class Prices:
 
     def version(self) -> str:
         """Which prices these are."""
-        listed = f"genai-prices {version_of('genai-prices')}"
+        listed = f"genai-prices {_version()}"
         return f"{listed} + {sha256(msgspec.json.encode(self._priced)).hexdigest()[:12]}" if self._priced else listed
 
     def _rates(self, provider: str, model: str, ahead_days: int) -> _Rates | None:
@@ -132,6 +132,11 @@ def contexts_of(provider: str) -> Callable[[str], int | None]:
         return found.context_window if found else None
 
     return context_of
+
+
+@lru_cache(1)
+def _version() -> str:
+    return version_of("genai-prices")
 
 
 @lru_cache(KNOWN_MAX)

@@ -1,7 +1,5 @@
 """What a run's mind is asked: its conversation is read from the log, put into words, and a reply to it is bought."""
 
-from typing import NamedTuple
-
 from actors.agent.steps import Steps, evolve
 from actors.agent.team import Team
 from actors.desk import Desk
@@ -32,12 +30,15 @@ LOOK_BACK = 5000
 """An assignment stands so few places before the first step of its run, or else it is looked for from the beginning."""
 
 
-class _Run(NamedTuple):
+class _Run:
     """One run as far as its mind is concerned."""
 
-    transcript: Transcript
-    steps: Steps
-    bounds: Bounds
+    def __init__(self, transcript: Transcript) -> None:
+        self.transcript, self.steps, self.bounds = transcript, Steps(), Bounds()
+        self.upto = 0
+        """The place of the last of its records that was read."""
+        self.priority: int | None = None
+        """Its task's; looked up once."""
 
 
 class Thinking:
@@ -51,7 +52,7 @@ class Thinking:
 
     def forget_all(self) -> None:
         """As after a crash: what was under way is gone."""
-        self.runs, self.surveyed_s = {}, None
+        self.runs, self.surveyed_s, self.buyer.spotless = {}, None, set()
         self.buyer.under_way, self.buyer.parked = {}, {}
 
     def forget(self, steps: str) -> None:
@@ -79,9 +80,9 @@ class Thinking:
             self.buyer.lost(desk, wanted)
             return
         desk.open(key)
-        self._buy(desk, wanted)
+        self._buy(desk, wanted, run)
 
-    def _buy(self, desk: Desk, wanted: Wanted) -> None:
+    def _buy(self, desk: Desk, wanted: Wanted, run: _Run | None = None) -> None:
         """Choose, reserve and ask; when nobody is there, look once more who is."""
         now_s, looked_s = desk.message.now_s, self.surveyed_s
         stale = looked_s is not None and not self.buyer.surveyed.models and now_s - looked_s > SURVEY_AGAIN_S
@@ -91,7 +92,7 @@ class Thinking:
             self.surveyed_s = None
             self.buyer.wait(wanted, now_s + SURVEY_AGAIN_S)
             return
-        run = self._read(desk, _steps_of(wanted.subject))
+        run = run or self._read(desk, _steps_of(wanted.subject))
         if run.steps.closed or not self.buyer.buy(desk, wanted, self._facts(desk, run), self._words(desk, wanted, run)):
             desk.close(wanted.key)
 
@@ -117,14 +118,16 @@ class Thinking:
     def _facts(self, desk: Desk, run: _Run) -> Facts:
         work = run.transcript.work
         assert work is not None
-        task: Task = desk.peek(f"evt.task.{work.task}")
-        score = complexity(work.text, self.weights, priority=task.priority, failures=work.attempt - 1)
+        if run.priority is None:
+            task: Task = desk.peek(f"evt.task.{work.task}")
+            run.priority = task.priority
+        score = complexity(work.text, self.weights, priority=run.priority, failures=work.attempt - 1)
         return Facts(
             role=work.role,
             phase=work.phase,
             work_type={"implement": "code"}.get(work.phase, work.phase),
             complexity=score.total,
-            priority=task.priority,
+            priority=run.priority,
             turn=run.steps.turn,
             failed_turns=run.steps.failed_turns,
             loops=run.steps.loops,
@@ -140,15 +143,16 @@ class Thinking:
         _, _, agent, run_id = subject.split(".")
         run = self.runs.get(subject)
         if run is None:
-            run = self.runs[subject] = _Run(Transcript(run_id, self.redactor, Texts(desk.blob)), Steps(), Bounds())
+            run = self.runs[subject] = _Run(Transcript(run_id, self.redactor, Texts(desk.blob)))
         transcript = run.transcript
-        for kind in ("step", "call", "exec"):
-            entity = f"evt.{kind}.{agent}.{run_id}"
-            for record in desk.records(entity, transcript.places.get(entity, 0)):
+        for record in desk.records(f"evt.*.{agent}.{run_id}", run.upto):
+            run.upto = record.seq
+            kind = record.subject.split(".", 2)[1]
+            if kind in ("step", "call", "exec"):
                 transcript.take(record)
-                if kind == "step":
-                    for event in read_commit(record).events:
-                        evolve(run.steps, event)
+            if kind == "step":
+                for event in read_commit(record).events:
+                    evolve(run.steps, event)
         if transcript.work is None:
             self._find_work(desk, agent, transcript, transcript.places.get(subject, 0))
         return run
