@@ -124,9 +124,75 @@ class AskForHelp(Tool, frozen=True):
     question: Annotated[str, Meta(min_length=1, max_length=5000)]
 
 
-FILES: dict[str, type[Tool]] = {"read": Read, "write": Write, "edit": Edit, "list": List, "search": Search}
+Task = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{0,64}\Z")]
+"""A task's id; empty: the one that is worked on."""
+
+
+class ReviewCode(Tool, frozen=True):
+    """Have a file, or the files of a folder, counted and scored from 0 to 10: mistakes, sizes, complexity, tests."""
+
+    path: Path = "."
+
+
+class QueryLogs(Tool, frozen=True):
+    """What happened in a task's runs, step by step."""
+
+    task_id: Task = ""
+    errors_only: bool = False
+    last: Annotated[int, Meta(ge=1, le=200)] = 60
+
+
+class AboutTask(Tool, frozen=True):
+    """What a task is about, where it stands, and what went wrong in it."""
+
+    task_id: Task = ""
+
+
+class ListAgents(Tool, frozen=True):
+    """Who is there, in which role, and what each works on."""
+
+
+class AssignTask(Tool, frozen=True):
+    """Say who does the task's next phase."""
+
+    agent: Token
+    reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+    task_id: Task = ""
+
+
+class EscalateTask(Tool, frozen=True):
+    """Stop the task and let a person decide."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+    task_id: Task = ""
+    urgency: Literal["low", "medium", "high", "critical"] = "medium"
+
+
+FILES: dict[str, type[Tool]] = {
+    "read": Read,
+    "write": Write,
+    "edit": Edit,
+    "list": List,
+    "search": Search,
+    "review_code": ReviewCode,
+}
 COMMANDS: dict[str, type[Tool]] = {"run": Run, "test": Test}
-EXECUTED: dict[str, type[Tool]] = {**FILES, **COMMANDS, "git": Git, "deploy": Deploy, "finish": Finish}
+OVERSIGHT: dict[str, type[Tool]] = {
+    "query_logs": QueryLogs,
+    "get_task_info": AboutTask,
+    "list_agents": ListAgents,
+    "assign_task": AssignTask,
+    "escalate_task": EscalateTask,
+}
+"""These are about other people's work, and need no workspace."""
+EXECUTED: dict[str, type[Tool]] = {
+    **FILES,
+    **COMMANDS,
+    **OVERSIGHT,
+    "git": Git,
+    "deploy": Deploy,
+    "finish": Finish,
+}
 """These are done by the executor."""
 DECIDED: dict[str, type[Tool]] = {
     "wait": Wait,

@@ -19,6 +19,7 @@ from actors.executor.commands import Commands, Limits
 from actors.executor.decide import Executor
 from actors.executor.deploying import read_environments
 from actors.executor.hands import Hands
+from actors.executor.overseeing import Oversight
 from actors.guardian.decide import Guardian
 from actors.librarian.decide import Librarian
 from actors.orchestrator import reviewing
@@ -193,7 +194,8 @@ class App:
         toolchains = [sys.prefix, sys.base_prefix, *settings.exec_readable]
         commands = Commands(settings.state_dir / "execs", list(dict.fromkeys(toolchains)), limits, self._begun.sandbox)
         environments = read_environments(*(folder / "environments.toml" for folder in shelves(settings)))
-        return Hands(settings.state_dir, commands, environments, self._publish, self._redactor)
+        oversight = Oversight(lambda: self.log, lambda: self.connection)
+        return Hands(settings.state_dir, commands, environments, self._publish, self._redactor, oversight=oversight)
 
     def _publish(self, subject: str, body: bytes) -> None:
         if self.connection.connected:

@@ -19,7 +19,7 @@ Role = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
 
 
 def _one_each() -> dict[str, int]:
-    return dict.fromkeys(("researcher", "designer", "coder", "tester", "deployer"), 1)
+    return dict.fromkeys(("researcher", "designer", "coder", "tester", "deployer", "cto"), 1)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

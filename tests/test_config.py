@@ -19,7 +19,7 @@ def test_without_any_word_everything_is_its_default(tmp_path: Path) -> None:
     settings, origins = load(cwd=tmp_path, environ={})
     assert settings == msgspec.structs.replace(Settings(), state_dir=tmp_path / ".witan")
     assert set(origins.values()) == {"default"}
-    assert settings.agents == {"researcher": 1, "designer": 1, "coder": 1, "tester": 1, "deployer": 1}
+    assert settings.agents == {"researcher": 1, "designer": 1, "coder": 1, "tester": 1, "deployer": 1, "cto": 1}
 
 
 def test_flag_beats_environment_beats_project_beats_user_beats_default(tmp_path: Path) -> None:

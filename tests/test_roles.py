@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from actors import tools
 from actors.agent.playbooks import OWN, read_playbooks
 from actors.agent.role import read_role, read_roles
 from actors.tools import DECIDED, TOOLS
@@ -75,9 +76,13 @@ def test_a_later_folder_replaces_and_adds(tmp_path: Path) -> None:
     assert {name: role.about for name, role in found.items()} == {"painter": "Paints in oil.", "sculptor": "Paints."}
 
 
-def test_the_five_roles_have_what_every_agent_needs() -> None:
+def test_the_five_roles_and_the_cto_have_what_every_agent_needs() -> None:
     roles = read_roles(ROLES)
-    assert sorted(roles) == ["coder", "deployer", "designer", "researcher", "tester"]
+    assert sorted(roles) == ["coder", "cto", "deployer", "designer", "researcher", "tester"]
+    cto = roles.pop("cto")
+    assert {*tools.OVERSIGHT, "review_code", "checklist", "ask_for_help", "finish"} <= set(cto.tools)
+    assert not {"write", "edit", "run", "test", "git", "deploy"} & set(cto.tools)
+    assert cto.turns_max == 20
     for role in roles.values():
         assert {"checklist", "ask_for_help", "finish", "playbook"} <= set(role.tools)
         assert ("wait" in role.tools) == ("run" in role.tools or "test" in role.tools)
@@ -88,6 +93,7 @@ def test_the_five_roles_have_what_every_agent_needs() -> None:
 def test_who_does_not_code_writes_no_code() -> None:
     assert {name: role.territory for name, role in read_roles(ROLES).items()} == {
         "coder": ["**"],
+        "cto": [],
         "deployer": [],
         "designer": ["docs/**"],
         "researcher": ["docs/**"],

@@ -49,6 +49,8 @@ IMPURE_MODULES = {
     "actors/executor/deploying.py": "copies trees to where they are used",
     "actors/executor/hands.py": "does what the executor decided",
     "actors/executor/commands.py": "has commands run",
+    "actors/executor/overseeing.py": "reads the log and asks the orchestrator",
+    "actors/executor/reviewing/linting.py": "runs ruff",
     "actors/executor/finishing.py": "reads what a run leaves behind",
     "actors/treasurer/minds.py": "asks the providers",
     "actors/executor/telling.py": "takes the time that things took",

@@ -31,7 +31,7 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether its commands reach the network."""
     playbooks: list[Token] = []
     model: Annotated[str, Meta(max_length=200)] = ""
-    """A glob of `provider/model` that its mind must be; empty: whatever is best."""
+    """A glob of `provider/model` that its mind must be, or several with commas between; empty: whatever is best."""
     context_max_tokens: Annotated[int, Meta(ge=2000, le=1_000_000)] = 60_000
     """So long a conversation may become; what is older is told in short then."""
 

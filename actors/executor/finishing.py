@@ -36,7 +36,7 @@ def collect(job: Job, place: Opened) -> Collected:
         place, f"{job.phase}: {job.tool.summary.splitlines()[0] if job.tool.summary else job.run}", job.now_s
     )
     contents = [(made.name, made.type, _content(job, place, made, saved)) for made in job.tool.artifacts]
-    if not contents:
+    if not contents and job.territory:
         contents = [("changes.diff", job.produces, workspaces.changes(place, saved))]
     artifacts = [Artifact(name, type, sha256(content), len(content)) for name, type, content in contents]
     names = ", ".join(f"{artifact.name} ({artifact.type}, {artifact.bytes} bytes)" for artifact in artifacts)

@@ -19,6 +19,7 @@ from actors.executor.files.tools import perform
 from actors.executor.git import opening, workspaces
 from actors.executor.git.opened import Opened
 from actors.executor.jobs import Backgrounded, Job, Order, Result, Silent, Stop, excerpt
+from actors.executor.overseeing import Oversight
 from actors.executor.sandbox.orders import Ended
 from actors.executor.telling import ended, exec_ended, failed, ms_since, redacted
 from actors.redaction import Redactor
@@ -49,7 +50,10 @@ class Hands:
         environments: dict[str, deploying.Environment],
         publish: Callable[[str, bytes], None],
         redactor: Redactor,
+        *,
+        oversight: Oversight | None = None,
     ) -> None:
+        self._oversight = oversight
         self._folder, self._commands, self._publish, self._redactor = folder, commands, publish, redactor
         self._environments = environments
         self._log = structlog.get_logger().bind(actor="executor")
@@ -107,6 +111,9 @@ class Hands:
         began = time.perf_counter()
         opened: list[Event] = []
         try:
+            if job.name in tools.OVERSIGHT:
+                self._tell(Done(job.key, redacted(await self._oversee(job, began), self._redactor)))
+                return
             room = self._rooms.setdefault(job.place.task, asyncio.Lock())
             async with room:
                 place = await self._in_thread(partial(_open_place, self._folder / "work", job))
@@ -121,6 +128,11 @@ class Hands:
             result = failed(job, f"{type(error).__name__}: {error}", began, "unknown")
         told = redacted(result, self._redactor)
         self._tell(Done(job.key, told._replace(workspace=[*opened, *result.workspace])))
+
+    async def _oversee(self, job: Job, began: float) -> Result:
+        if self._oversight is None:
+            return failed(job, "nobody can be asked about others here", began, "unknown")
+        return await self._oversight.carry_out(job, began)
 
     async def _do(self, job: Job, place: Opened, began: float) -> Result:
         match job.tool:

@@ -120,15 +120,8 @@ def evolve(task: Task, event: said.TaskEvent) -> Task:
 def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
     """What an event says of a task, beside its status."""
     match event:
-        case said.PhaseRequested():
-            return {"phase": event.phase, "role": event.role, "attempt": event.attempt, "assignment": None}
-        case said.PhaseAssigned():
-            told = {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
-            return {**told, "routed": None, "review": None} if task.routed or task.review else told
-        case said.PhaseCompleted():
-            done = (*task.done, Input(event.phase, event.agent, event.run))
-            told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None, "advice": ""}
-            return _made_good(task, told) if task.attempt > 1 or task.trouble.losses else told
+        case said.PhaseRequested() | said.PhaseAssigned() | said.PhaseCompleted():
+            return _moved(task, event)
         case said.TaskSubmitted():
             return _submitted(event)
         case (
@@ -156,7 +149,6 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             | said.PipelinePaused()
             | said.PipelineResumed()
             | said.ResultRefused()
-            | said.PersonAsked()
             | said.TaskCompleted()
         ):
             return {}
@@ -164,6 +156,20 @@ def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
             return {"assignment": None}
         case _:
             assert_never(event)
+
+
+def _moved(task: Task, event: said.PhaseRequested | said.PhaseAssigned | said.PhaseCompleted) -> dict[str, Any]:
+    """A phase goes its way."""
+    match event:
+        case said.PhaseRequested():
+            return {"phase": event.phase, "role": event.role, "attempt": event.attempt, "assignment": None}
+        case said.PhaseAssigned():
+            told = {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
+            return {**told, "routed": None, "review": None} if task.routed or task.review else told
+        case said.PhaseCompleted():
+            done = (*task.done, Input(event.phase, event.agent, event.run))
+            told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None, "advice": ""}
+            return _made_good(task, told) if task.attempt > 1 or task.trouble.losses else told
 
 
 def _routed(task: Task, event: said.TaskEvent) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Mix(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known about the call. `pin` is a glob of `provider/model` that the model must match."""
+    """What is known about the call. `pin` are globs of `provider/model`, one of which the model must match."""
 
     role: str
     phase: str = ""
@@ -197,7 +197,7 @@ def _matches(glob: str, name: str) -> bool:
 
 
 def _meant(pin: str, name: str) -> bool:
-    return not pin or _matches(pin if "/" in pin else f"*/{pin}", name)
+    return not pin or any(_matches(each if "/" in each else f"*/{each}", name) for each in pin.split(","))
 
 
 def _why(best: Candidate, facts: Facts, paid_because: str, local_there: bool) -> str:
@@ -237,4 +237,4 @@ def _unable(barred: Sequence[tuple[Candidate, _Bar]], facts: Facts, standings: S
 
 def _could_be(pin: str, provider: str) -> bool:
     """Whether a model of this provider can be meant."""
-    return "/" not in pin or _matches(pin.split("/", 1)[0], provider)
+    return not pin or any("/" not in each or _matches(each.split("/", 1)[0], provider) for each in pin.split(","))

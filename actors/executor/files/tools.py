@@ -6,6 +6,7 @@ from actors import tools
 from actors.executor.files.editing import edit
 from actors.executor.files.looking import list_folder, listing, search
 from actors.executor.files.room import WRITE_MAX_BYTES, Outcome, Room
+from actors.executor.reviewing.code import review
 from bus.errors import Invalid, Missing, Refused, WitanError
 
 __all__ = ["Outcome", "Room", "content_of", "listing", "perform"]
@@ -55,6 +56,8 @@ def _do(room: Room, tool: tools.Tool, redo: bool) -> Outcome:
             return list_folder(room, tool)
         case tools.Search():
             return search(room, tool)
+        case tools.ReviewCode():
+            return review(room, tool)
     raise Invalid(f"{type(tool).__name__} is no file tool", f"These are: {', '.join(tools.FILES)}.")
 
 

@@ -1,0 +1,1 @@
+"""How good a file is, as far as that can be counted."""
