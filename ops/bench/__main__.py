@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cli.config import Settings
 from cli.logs import configure
-from ops.bench import board, commands, entities, history, lag, memory, pipelines, rebuild, replay, start, steps
+from ops.bench import board, calls, commands, entities, growth, history, lag, memory, pipelines, rebuild, replay, start, steps
 from ops.bench.ground import BENCH, Lab
 from ops.bench.rows import Row, head, keep, line
 
@@ -22,6 +22,8 @@ FIGURES: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "start": start.rows,
     "pipelines": pipelines.rows,
     "steps": steps.rows,
+    "calls": calls.rows,
+    "growth": growth.rows,
     "commands": commands.rows,
     "entities": entities.rows,
     "lag": lag.rows,
