@@ -168,6 +168,12 @@ class EscalateTask(Tool, frozen=True):
     urgency: Literal["low", "medium", "high", "critical"] = "medium"
 
 
+class Apply(Tool, frozen=True):
+    """Put a council's answer, which is kept by its sha256, into the workspace."""
+
+    solution: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+
 FILES: dict[str, type[Tool]] = {
     "read": Read,
     "write": Write,
@@ -185,10 +191,13 @@ OVERSIGHT: dict[str, type[Tool]] = {
     "escalate_task": EscalateTask,
 }
 """These are about other people's work, and need no workspace."""
+UNASKED: dict[str, type[Tool]] = {"apply": Apply}
+"""No mind asks for these, and no role can list them: the agent itself begins a run with them."""
 EXECUTED: dict[str, type[Tool]] = {
     **FILES,
     **COMMANDS,
     **OVERSIGHT,
+    **UNASKED,
     "git": Git,
     "deploy": Deploy,
     "finish": Finish,
@@ -201,15 +210,17 @@ DECIDED: dict[str, type[Tool]] = {
     "ask_for_help": AskForHelp,
 }
 """These are decided by the agent alone."""
-TOOLS = {**EXECUTED, **DECIDED}
+KNOWN = {**EXECUTED, **DECIDED}
+TOOLS = {name: tool for name, tool in KNOWN.items() if name not in UNASKED}
+"""What a role can list."""
 
 
 def read_input(tool: str, given: Pieces) -> Any:
     """The tool's input, or an error that says where it is wrong."""
     try:
-        return msgspec.convert(given, TOOLS[tool])
+        return msgspec.convert(given, KNOWN[tool])
     except KeyError:
         raise Invalid(f"there is no tool {tool!r}", f"The tools are: {', '.join(TOOLS)}.") from None
     except (msgspec.ValidationError, RecursionError) as error:
-        fields = ", ".join(each.name for each in msgspec.structs.fields(TOOLS[tool]))
+        fields = ", ".join(each.name for each in msgspec.structs.fields(KNOWN[tool]))
         raise Invalid(f"{tool}: {error}", f"Its input has the fields: {fields}.") from error

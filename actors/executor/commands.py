@@ -1,9 +1,10 @@
 """Commands of a run: their environment, what they may write, their limits, and the warden that runs them."""
 
 import asyncio
+import math
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -81,12 +82,15 @@ class Commands:
         command: str,
         said: Callable[[bytes], None],
         silent: Callable[[float], None],
+        *,
+        cap_s: float = math.inf,
+        readable: Sequence[str] = (),
     ) -> Ended:
         """One command in the workspace, with what its agent's territory lets it write."""
         territory = Territory(job.territory)
         parts = ["./"] if territory.covers(".") else kernel_parts(territory, await asyncio.to_thread(listing, cwd))
         writable = [str(cwd / part) for part in parts]
-        return await self._order(job, cwd, command, writable, said, silent)
+        return await self._order(job, cwd, command, writable, said, silent, cap_s=cap_s, readable=readable)
 
     async def run_in(self, job: Job, command: str, cwd: Path, writable: list[str]) -> tuple[int, str]:
         """A command of a deployment; its exit and what it said."""
@@ -102,6 +106,9 @@ class Commands:
         writable: list[str],
         said: Callable[[bytes], None],
         silent: Callable[[float], None],
+        *,
+        cap_s: float = math.inf,
+        readable: Sequence[str] = (),
     ) -> Ended:
         if self._warden is None:
             raise Refused("commands cannot be run here", self.attested.about)
@@ -113,13 +120,13 @@ class Commands:
             command=command,
             cwd=str(cwd),
             env=self._environment(scratch),
-            readable=self._readable,
+            readable=[*self._readable, *readable],
             writable=writable,
             scratch=str(scratch),
             network=job.network,
             warn_s=limits.warn_s,
             kill_s=limits.kill_s,
-            cap_s=limits.cap_s,
+            cap_s=min(cap_s, limits.cap_s),
             output_max_bytes=limits.output_max_bytes,
             memory_max_bytes=limits.memory_max_bytes,
         )

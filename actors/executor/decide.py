@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from actors import tools
 from actors.agent.steps import all_but
@@ -13,11 +13,13 @@ from actors.desk import Desk
 from actors.executor.about import About, read_about
 from actors.executor.execs import Execs
 from actors.executor.jobs import Backgrounded, Job, Order, Place, Result, Silent, Stop, fitting
+from actors.executor.trials.decide import Trials
+from actors.executor.trials.wanted import Found
 from actors.executor.workspace import Workspace
 from bus.envelope import Record, open_envelope
 from bus.errors import Invalid, Missing
+from bus.messages import council, guardian, step
 from bus.messages import exec as said
-from bus.messages import guardian, step
 from bus.messages.agent import Alive
 from bus.messages.base import Excerpt
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
@@ -32,6 +34,8 @@ UNHELD = (
 )
 BEHIND_LOST = "it was not begun: a call before it was lost, and is made once more first"
 TOO_LATE = "the run was over before this began"
+HEARD_OF_COUNCILS = (council.CouncilConvened, council.TrialAsked, council.CouncilEnded)
+UNHEARD = tuple(each for each in get_args(council.CouncilEvent) if each not in HEARD_OF_COUNCILS)
 
 
 class Hands(Effects, Protocol):
@@ -48,9 +52,9 @@ class Executor:
     """The only one who touches files and starts processes."""
 
     name = "executor"
-    follows: Sequence[str] = ("evt.step.*.*", "evt.guardian.*")
+    follows: Sequence[str] = ("evt.step.*.*", "evt.guardian.*", "evt.council.*")
     watches: Sequence[str] = (GUARDIAN,)
-    ignores: Sequence[type] = all_but(step.ToolRequested, step.StepsClosed)
+    ignores: Sequence[type] = (*all_but(step.ToolRequested, step.StepsClosed), *UNHEARD)
     beat_s = 0.0
     woken_as: Sequence[str] = ()
 
@@ -71,6 +75,7 @@ class Executor:
         """Runs that are over but for what is being stopped."""
         self.ordered: dict[str, str] = {}
         """By task: the order about its workspace that is under way."""
+        self.trials = Trials()
 
     def ready(self, desk: Desk) -> bool:
         return not desk.state(GUARDIAN).frozen
@@ -83,7 +88,7 @@ class Executor:
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """Where its own newest commit says that it was."""
-        newest = [last(pattern) for pattern in ("evt.exec.*.*", "evt.workspace.*", SANDBOX)]
+        newest = [last(pattern) for pattern in ("evt.exec.*.*", "evt.workspace.*", "evt.trial.*", SANDBOX)]
         return max((open_envelope(record).after for record in newest if record), default=0)
 
     def recover(self, desk: Desk, message: Message) -> None:
@@ -107,15 +112,21 @@ class Executor:
                 self._progress(desk, body)
             case Done(told=Result()):
                 self._done(desk, body.key, body.told)
+            case Done(told=Found()):
+                self.trials.found(desk, body.told)
             case step.StepsClosed():
                 self._run_closed(desk, message.subject)
+            case council.CouncilConvened() | council.TrialAsked() | council.CouncilEnded():
+                self.trials.hear(desk, message, self._unheld(desk))
             case FreezeOrdered():
                 if desk.state(GUARDIAN).frozen == body.order:
-                    self._stop(desk, [job.key for job in self._under_way()], "freeze")
+                    keys = [*(job.key for job in self._under_way()), *self.trials.under_way]
+                    self._stop(desk, keys, "freeze")
                 desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=body.order, actor=self.name))
             case guardian.ThawOrdered():
                 for run in list(self.lines):
                     self._advance(desk, run)
+                self.trials.advance(desk)
             case guardian.MergeApproved():
                 self._order(desk, message, body.task, "merge")
             case guardian.DiscardOrdered():
@@ -151,6 +162,7 @@ class Executor:
         known = self._known(desk, message.subject, run)
         try:
             tool = tools.read_input(wish.tool, whole(wish.input, desk.blob))
+            solution = desk.blob(tool.solution) if isinstance(tool, tools.Apply) else b""
         except (
             Invalid,
             Missing,
@@ -176,6 +188,7 @@ class Executor:
             known.produces,
             environment=known.environment,
             redo=not message.fresh,
+            solution=solution,
         )
 
     def _advance(self, desk: Desk, run: str) -> None:
@@ -195,7 +208,11 @@ class Executor:
         if workspace.status in ("merged", "discarded"):
             return f"the workspace was {workspace.status}"
         commands = job.name in tools.COMMANDS or job.name == "deploy"
-        return UNHELD if commands and self.hands.attested.level == "C" and not desk.state(GUARDIAN).waived else ""
+        return self._unheld(desk) if commands else ""
+
+    def _unheld(self, desk: Desk) -> str:
+        """Why commands are not run here; empty: they are."""
+        return UNHELD if self.hands.attested.level == "C" and not desk.state(GUARDIAN).waived else ""
 
     def _begin(self, desk: Desk, job: Job, workspace: Workspace) -> None:
         """Do it, with the workspace as it is known now."""

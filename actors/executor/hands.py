@@ -22,6 +22,9 @@ from actors.executor.jobs import Backgrounded, Job, Order, Result, Silent, Stop,
 from actors.executor.overseeing import Oversight
 from actors.executor.sandbox.orders import Ended
 from actors.executor.telling import ended, exec_ended, failed, ms_since, redacted
+from actors.executor.trials.applying import apply
+from actors.executor.trials.bench import Bench
+from actors.executor.trials.wanted import Found, Gather, Trial
 from actors.redaction import Redactor
 from actors.territory import Territory
 from bus.errors import WitanError
@@ -62,6 +65,7 @@ class Hands:
         self._tell: Callable[[Progress | Done], None] = lambda _: None
         self._threads: ThreadPoolExecutor
         self._sweeping: asyncio.TimerHandle | None = None
+        self._bench = Bench(folder / "trials", commands, redactor, in_thread=self._in_thread, room=self._room)
         self.leftovers = 0
 
     @property
@@ -73,6 +77,7 @@ class Hands:
         self._tell = tell
         self._threads = ThreadPoolExecutor(THREADS, "hands")
         self.leftovers = await self._commands.open()
+        await self._in_thread(self._bench.clear)
 
     async def close(self) -> None:
         """Nothing that was begun goes on when this returns: the next life may do it again."""
@@ -83,6 +88,7 @@ class Hands:
             self._sweeping.cancel()
         await self._commands.close()
         await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._bench.clear)
 
     def perform(self, effect: Effect) -> None:
         """Begin what was decided."""
@@ -94,6 +100,11 @@ class Hands:
                 self._start(job.key, self._job(job))
             case Order() as order:
                 self._start(order.key, self._order(order))
+            case Gather() as wanted:
+                self._start(wanted.key, self._for_council(self._bench.gather(wanted)))
+            case Trial() as trial:
+                self._sweep_later()
+                self._start(trial.key, self._for_council(self._bench.attempt(trial)))
 
     def _start(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         task = self._tasks[key] = asyncio.get_running_loop().create_task(work)
@@ -106,6 +117,13 @@ class Hands:
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
+    def _room(self, task: str) -> asyncio.Lock:
+        return self._rooms.setdefault(task, asyncio.Lock())
+
+    async def _for_council(self, work: Coroutine[Any, Any, Found]) -> None:
+        found = await work
+        self._tell(Done(found.work.key, found))
+
     async def _job(self, job: Job) -> None:
         """One call, from the workspace to its one end."""
         began = time.perf_counter()
@@ -114,8 +132,7 @@ class Hands:
             if job.name in tools.OVERSIGHT:
                 self._tell(Done(job.key, redacted(await self._oversee(job, began), self._redactor)))
                 return
-            room = self._rooms.setdefault(job.place.task, asyncio.Lock())
-            async with room:
+            async with self._room(job.place.task):
                 place = await self._in_thread(partial(_open_place, self._folder / "work", job))
                 opened = place.events
             result = await self._do(job, place.place, began)
@@ -232,7 +249,7 @@ class Hands:
 
     async def _order(self, order: Order) -> None:
         """Merge a workspace into where it came from, or throw it away."""
-        async with self._rooms.setdefault(order.task, asyncio.Lock()):
+        async with self._room(order.task):
             try:
                 event = await self._in_thread(partial(finishing.carry_out, order))
             except WitanError as error:
@@ -269,7 +286,10 @@ def _open_place(folder: Path, job: Job) -> _Open:
 
 def _use_file(job: Job, place: Opened, began: float) -> Result:
     with Room(Path(place.path), Territory(job.territory)) as room:
-        outcome = perform(room, job.tool, job.redo)
+        if isinstance(job.tool, tools.Apply):
+            outcome = apply(room, place, f"{job.run}/{job.call}/{job.tool.solution}", job.solution)
+        else:
+            outcome = perform(room, job.tool, job.redo)
     output, blobs = excerpt(outcome.text.encode())
     end = said.ToolEnded(
         call=job.call,

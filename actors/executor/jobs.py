@@ -47,6 +47,8 @@ class Job(NamedTuple):
     environment: str = ""
     redo: bool = False
     now_s: float = 0
+    solution: bytes = b""
+    """What is to be applied."""
 
 
 class Stop(NamedTuple):

@@ -40,6 +40,21 @@ def edit(room: Room, tool: tools.Edit, redo: bool) -> Outcome:
     return Outcome(True, _edited(path, text, places[0], text.count(old)), wrote=(path,))
 
 
+def replaced(path: str, content: bytes, old: str, new: str) -> bytes:
+    """The file with `new` in place of `old`, which must stand in it exactly once."""
+    text = _text(path, content)
+    old, new = _with_its_line_ends(text, old), _with_its_line_ends(text, new)
+    places = _places(text, old)
+    if not places:
+        raise Invalid(f"`old` is not in {path}. {_nearest(text, old)}", "Quote the file as it is.")
+    if len(places) > 1:
+        raise Invalid(_ambiguous(path, text, places), "Quote more of it.")
+    try:
+        return text.replace(old, new).encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"`new` cannot be written in UTF-8: {error.reason}", "Say it without such letters.") from error
+
+
 def _text(path: str, content: bytes) -> str:
     try:
         text = content.decode()
