@@ -58,6 +58,12 @@ STRATEGIES: dict[str, Strategy] = {
     "model_error": Strategy(
         "other_model", "The model did not reply as it should. Keep what you send short.", 1, 120, reopens_tier=ELSEWHERE
     ),
+    "context": Strategy(
+        "condense",
+        "The conversation had no room in the model any more. Read less at once, and take smaller steps.",
+        0.1,
+        reopens_tier=ELSEWHERE,
+    ),
     "test_failure": Strategy(
         "fix_the_code", "Tests fail. Find out why, and mend the code, not the tests.", 0.5, reopens_tier=1
     ),

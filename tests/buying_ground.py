@@ -58,6 +58,7 @@ class Desk(Play):
 
     def crash(self) -> None:
         self.begin()
+        self.decider.resume_after(self.last, self.head)
         self.look()
 
     def asks(self, turn: int = 1, again: int = 0, *, heard: bool = False) -> Asking:
@@ -67,8 +68,10 @@ class Desk(Play):
         self.key = f"{CALL}/{turn}/{again}"
         return asking
 
-    def says(self, text: str = "", *calls: ToolCall, stop: Any = "tools", usage: Usage = SOME) -> "Desk":
-        self.hears(Done(self.key, Bought(Reply(text, tuple(calls), stop, usage, "m"), 5.0)))
+    def says(
+        self, text: str = "", *calls: ToolCall, stop: Any = "tools", usage: Usage = SOME, micro: int | None = None
+    ) -> "Desk":
+        self.hears(Done(self.key, Bought(Reply(text, tuple(calls), stop, usage, "m", micro), 5.0)))
         return self
 
     def fails(self, failure: str, reason: str = "no") -> "Desk":

@@ -230,6 +230,13 @@ def test_a_prompt_that_is_too_long_is_told_as_such() -> None:
         assert ask(adapter(server)).stop == "context"
 
 
+def test_a_prompt_whose_beginning_ollama_left_out_is_told_as_such() -> None:
+    with FakeOllama() as server:
+        server.say(streamed(line(content="So"), end(read=1000)), streamed(line(content="So"), end(read=999)))
+        assert ask(adapter(server), prompt(context_max_tokens=1000)).stop == "context"
+        assert ask(adapter(server), prompt(context_max_tokens=1000)).stop == "end"
+
+
 @pytest.mark.parametrize(("before", "said_so"), [((), "said nothing"), ((line(content="Hel"),), "after 3")])
 def test_silence_ends_with_the_time_limit(before: tuple[bytes, ...], said_so: str) -> None:
     with FakeOllama() as server:

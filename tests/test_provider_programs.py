@@ -81,7 +81,7 @@ def alive(pid: int) -> bool:
 def test_claude_is_heard_piece_by_piece_and_tells_its_usage(claude: FakeProgram) -> None:
     heard: list[str] = []
     reply = ask(claude, Play(fake.claude("Hel", "lo ä")), heard=heard)
-    assert reply == Reply("Hello ä", (), "end", USAGE, "claude-sonnet-5-5")
+    assert reply == Reply("Hello ä", (), "end", USAGE, "claude-sonnet-5-5", 2100)
     assert heard == ["Hel", "lo ä"]
 
 
@@ -195,7 +195,7 @@ def refused(text: str, status: int | None = None, **more: Any) -> dict[str, Any]
         (Play((INIT, refused("Invalid API key · Please run /login"))), "help", "unknown"),
         (Play((INIT, refused("API Error: 401", 401)), code=1), "help", "nothing"),
         (Play((INIT, refused("There's an issue with the selected model", 404))), "help", "nothing"),
-        (Play((INIT, refused("Prompt is too long", 400))), "model_error", "nothing"),
+        (Play((INIT, refused("Prompt is too long", 400))), "context", "nothing"),
         (Play((INIT, refused("Overloaded", 529))), "rate_limit", "nothing"),
         (Play((INIT, {**RETRY, "error_status": 529, "error": "overloaded"}), hangs=True), "rate_limit", "nothing"),
         (Play((INIT, {**RETRY, "error_status": None, "error": "unknown"}), hangs=True), "model_error", "unknown"),

@@ -18,8 +18,8 @@ from tests.recovery_faults import Fault, read_corpus
 from tests.recovery_world import LIMIT, World, play
 
 CORPUS = read_corpus()
-TYPES = [failure for failure in recovery.FAILURES if failure not in ("help", "lost", "turns")]
-"""What the classifier is there for; a question, a lost outcome and turns that are used up are told by name."""
+TYPES = [failure for failure in recovery.FAILURES if failure not in ("help", "lost", "turns", "context")]
+"""What the classifier is there for; questions, lost outcomes, used up turns and a lack of room are told by name."""
 WITHOUT_A_PERSON, FOR_A_PERSON = 0.80, 0.12
 
 

@@ -64,21 +64,25 @@ Stop = Literal["end", "tools", "length", "refusal", "context", "paused"]
 
 
 class Reply(NamedTuple):
-    """`model` is what the provider says that it was."""
+    """`model` is what the provider says that it was; `micro` what it says that this cost, where it says so."""
 
     text: str
     calls: tuple[ToolCall, ...]
     stop: Stop
     usage: Usage
     model: str
+    micro: int | None = None
 
 
 class ProviderFailed(Exception):
-    """It did not reply. `charged` is what it may have cost: none of it, what `usage` says, or nobody knows."""
+    """It did not reply; `context`: because there was no room for the prompt.
+
+    `charged` is what it may have cost: none of it, what `usage` says, or nobody knows.
+    """
 
     def __init__(
         self,
-        failure: Literal["rate_limit", "model_error", "timeout", "help"],
+        failure: Literal["rate_limit", "model_error", "timeout", "help", "context"],
         reason: str,
         wait_s: float = 0,
         charged: Literal["nothing", "usage", "unknown"] = "unknown",

@@ -8,6 +8,7 @@ from actors.desk import Desk
 from actors.redaction import Redactor
 from actors.treasurer import health, purse
 from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, Surveyed
+from actors.treasurer.budget import SUBJECT, Budget
 from actors.treasurer.call import Calls
 from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose
 from actors.treasurer.presets import Presets
@@ -16,11 +17,14 @@ from bus.messages import call as said
 from bus.messages.base import ToolCall
 from bus.messages.budget import FundsReserved
 from bus.messages.call import Usage
+from bus.messages.kinds import read_commit
 from bus.messages.provider import BreakerClosed, BreakerOpened, RateLimited
 
 CALL_MAX_S = 300.0
 RECENT = 100
 """The mix is that of so many calls."""
+LOOK_BACK = (1000, 10_000, 100_000)
+"""After a restart they are looked for among so many places of the log, more when there are too few."""
 WAIT_MAX_S = 60.0
 """A provider that wants to rest longer is waited for by a timer, and the run is told only so much."""
 REASON_MAX_CHARS = 4000
@@ -79,18 +83,22 @@ class Buyer:
         self.parked: dict[str, Parked] = {}
         self.short: dict[str, tuple[str, str]] = {}
         """The requests of which was told that money is short for them, and the cap and its window."""
-        self.tried: dict[str, list[Tried]] = {}
-        """By run and turn: the models that failed to give this reply."""
         self.in_a_row: dict[str, int] = {}
         self.spotless: set[str] = set()
         """The models that have never failed, as the log says."""
-        self.recent: list[bool] = []
-        """Of the last calls: whether they were paid."""
+        self.recent: list[bool] | None = None
+        """Of the last calls: whether they were paid; None: the log has to be asked."""
+        self.newest = 0
+        """Where on the log the newest call stood when this life began."""
 
     def buy(self, desk: Desk, wanted: Wanted, facts: Facts, worded: Callable[[Model, Chosen], Worded]) -> bool:
         """Begin to buy it. False: there is nobody to ask, and the run has been told so."""
         now_s = desk.message.now_s
-        facts = facts._replace(tried=tuple(self.tried.get(_turn_of(wanted), ())), mix=self._mix())
+        calls: Calls = desk.state(wanted.subject)
+        tried = (
+            Tried(f"{each.provider}/{each.model}", each.failure) for each in calls.failed if each.turn == wanted.turn
+        )
+        facts = facts._replace(tried=tuple(tried), mix=self._mix(desk))
         chosen = choose(self._candidates(desk, now_s), facts, self.presets, self.surveyed.standings)
         if isinstance(chosen, Unable):
             return self._nobody(desk, wanted, chosen)
@@ -127,8 +135,10 @@ class Buyer:
             reason=chosen.reason,
             reservation=wanted.reservation,
             again=wanted.again,
+            local=self._is_local(chosen),
         )
         desk.append(wanted.subject, started, flow=wanted.task)
+        self.recent = [*(self.recent or []), not started.local][-RECENT:]
         self.under_way[wanted.key] = (wanted, chosen)
         topic = f"live.thought.{wanted.agent}.{wanted.run}"
         desk.perform(wanted.key, Asking(chosen.provider, prompt, CALL_MAX_S, topic))
@@ -137,7 +147,6 @@ class Buyer:
         """The call is over: the funds that it did not need go back, and its end goes on the log, in this order: whoever
         crashes in between has paid for a call that is lost, and not lost sight of what an unknown one may have cost."""
         wanted, chosen = self.under_way.pop(key)
-        self.recent = [*self.recent, not self._is_local(chosen)][-RECENT:]
         if isinstance(told.outcome, Reply):
             self._replied(desk, wanted, chosen, told)
         else:
@@ -146,7 +155,11 @@ class Buyer:
     def _replied(self, desk: Desk, wanted: Wanted, chosen: Chosen, told: Bought) -> None:
         reply = told.outcome
         assert isinstance(reply, Reply)
-        micro = self._cost(chosen, reply.usage)
+        if reply.stop == "context":
+            why = f"the conversation has no room in {chosen.provider}/{chosen.model}"
+            self._failed(desk, wanted, chosen, Failed("context", why, 0, "usage", reply.usage))
+            return
+        micro, prices = self._cost_of(desk, wanted, chosen, reply)
         text = self.redactor.text(reply.text)
         calls = [ToolCall(each.tool, self.redactor.tree(each.input)) for each in reply.calls]
         kept = apart(calls)
@@ -167,21 +180,19 @@ class Buyer:
             stop=reply.stop,
             usage=reply.usage,
             micro=micro or 0,
-            prices="" if self._is_local(chosen) else self.prices.version(),
+            prices=prices,
             whole=desk.keep(text.encode("utf-8", "replace")) if head_of(text) != text else "",
         )
         purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
         desk.append(wanted.subject, replied, flow=wanted.task)
-        self.tried.pop(_turn_of(wanted), None)
         self._is_well(desk, chosen)
 
     def _failed(self, desk: Desk, wanted: Wanted, chosen: Chosen, failed: Failed) -> None:
         micro = self._charged(chosen, failed)
         purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
         self._fail(desk, wanted, failed.failure, failed.reason, chosen, min(failed.wait_s, WAIT_MAX_S), micro or 0)
-        name = f"{chosen.provider}/{chosen.model}"
-        self.tried.setdefault(_turn_of(wanted), []).append(Tried(name, failed.failure))
-        self._is_unwell(desk, chosen, failed)
+        if failed.failure != "context":
+            self._is_unwell(desk, chosen, failed)
 
     def lost(self, desk: Desk, wanted: Wanted) -> None:
         """It was begun before a crash, and nobody knows what became of it: it is paid for, and has failed."""
@@ -311,13 +322,35 @@ class Buyer:
             return 0
         return self._cost(chosen, failed.usage) if failed.charged == "usage" and failed.usage else None
 
-    def _mix(self) -> Mix:
+    def _cost_of(self, desk: Desk, wanted: Wanted, chosen: Chosen, reply: Reply) -> tuple[int | None, str]:
+        """What a reply cost, and who says so. A bill over the reservation counts as much as was reserved."""
+        if self._is_local(chosen):
+            return 0, ""
+        if reply.micro is None:
+            return self._cost(chosen, reply.usage), self.prices.version()
+        budget: Budget = desk.state(SUBJECT)
+        reserved = budget.open.get(wanted.reservation)
+        most = reserved.micro if reserved else 0
+        told = f"{chosen.provider} says {reply.micro}"
+        return min(reply.micro, most), told if reply.micro <= most else f"{told}, bounded by what was reserved"
+
+    def _mix(self, desk: Desk) -> Mix:
+        if self.recent is None:
+            self.recent = _begun_before(desk, self.newest)
         paid = sum(self.recent)
         return Mix(len(self.recent) - paid, paid)
 
 
-def _turn_of(wanted: Wanted) -> str:
-    return f"{wanted.subject}/{wanted.turn}"
+def _begun_before(desk: Desk, newest: int) -> list[bool]:
+    """Of the last calls on the log: whether they were paid."""
+    found: list[bool] = []
+    for back in LOOK_BACK if newest else ():
+        records = desk.records("evt.call.*.*", max(0, newest - back))
+        events = [event for record in records for event in read_commit(record).events]
+        found = [not each.local for each in events if isinstance(each, said.CallStarted) and each.local is not None]
+        if len(found) >= RECENT or back >= newest:
+            break
+    return found[-RECENT:]
 
 
 def _says_the_same(before: said.CallParked | None, now: said.CallParked, now_s: float) -> bool:

@@ -16,12 +16,14 @@ class Begun(NamedTuple):
 class Calls:
     """Which turns have their reply, and what the last one cost."""
 
-    __slots__ = ("answered", "begun", "micro", "parked", "replies")
+    __slots__ = ("answered", "begun", "failed", "micro", "parked", "replies")
 
     def __init__(self) -> None:
         self.answered: tuple[int, int] = (0, -1)
         """The last turn that was answered, and which try of it: they only grow."""
         self.begun: Begun | None = None
+        self.failed: list[said.ModelFailed] = []
+        """Who failed to give the reply to the last turn, one after the other."""
         self.parked: said.CallParked | None = None
         """What the run waits for, or waited for last."""
         self.micro = 0
@@ -40,6 +42,10 @@ def evolve(calls: Calls, event: said.CallEvent) -> Calls:
         case said.CallParked():
             calls.parked = event
         case said.ModelReplied() | said.ModelFailed():
+            if event.turn != calls.answered[0] or isinstance(event, said.ModelReplied):
+                calls.failed = []
+            if isinstance(event, said.ModelFailed) and event.model:
+                calls.failed = [*calls.failed, event]
             calls.answered, calls.begun = (event.turn, event.again), None
             calls.micro = event.micro
             calls.replies += isinstance(event, said.ModelReplied)

@@ -66,6 +66,8 @@ class Facts(NamedTuple):
     failed_turns: int = 0
     loops: int = 0
     tried: tuple[Tried, ...] = ()
+    avoid: tuple[str, ...] = ()
+    """Models that failed in the run that this one is to make good."""
     tools: bool = True
     prompt_tokens: int = 0
     mix: Mix = Mix()
@@ -169,9 +171,15 @@ def _rank(candidate: Candidate, facts: Facts, preset: Preset, paid: bool) -> tup
     """The smallest is chosen: least tried, then of the right side, then preferred and cheap, then the newest."""
     model, name = candidate.model, candidate.name
     tries = sum(tried.model == name for tried in facts.tried)
+    # Where there was no room, the same model is asked for less at first, and then one that has more.
+    cramped = sum(tried.failure == "context" for tried in facts.tried)
+    tries -= cramped > 0 and Tried(name, "context") in facts.tried
+    wider = -model.context_max_tokens if cramped > 1 else 0
+    if name in facts.avoid:
+        tries += 100
     place, cost = _place(name, preset.prefer), _cost(candidate, facts, preset)
     taste = (place, cost) if model.local or paid or facts.pin else (place == len(preset.prefer), cost)
-    return (tries, model.local == paid, taste, _newest(model.name), name)
+    return (tries, wider, model.local == paid, taste, _newest(model.name), name)
 
 
 def _cost(candidate: Candidate, facts: Facts, preset: Preset) -> int:

@@ -24,8 +24,9 @@ from bus.messages.agent import WorkAssigned
 from bus.messages.call import TranscriptCondensed
 from bus.messages.kinds import read_commit
 
-FULL, EMPTIED, KEPT_ROUNDS = 0.7, 0.45, 6
-"""When so much of the room is taken, older rounds are told in short, until so much is: at most so many stay whole."""
+FULL, EMPTIED, KEPT_ROUNDS, SQUEEZED = 0.7, 0.45, 6, 0.6
+"""When so much of the room is taken, older rounds are told in short, until so much is: at most so many stay whole.
+The last is what is left of the room each time that a model had none for the conversation."""
 SHARE_OF_STORY, SHARE_OF_ANSWERS = 0.1, 0.25
 BLOCK_TOKENS = 10
 """What a block costs beside its words."""
@@ -62,8 +63,7 @@ class Transcript:
         self.work: WorkAssigned | None = None
         self.assigned_at = 0
         """Where in the log the assignment stands: what the run is opened with is what was known before that."""
-        self.opening: Opening | None = None
-        """None: the next prompt needs one."""
+        self.opening: Opening | None = None  # the next prompt needs one
         self.places: dict[str, int] = {}
         """By subject: the place of the last record that was taken."""
         self._redactor, self._texts = redactor or Redactor({}), texts or Texts()
@@ -142,7 +142,8 @@ class Transcript:
         """What was built for another room, or with other files, is built anew."""
         answer_tokens = min(model.output_max_tokens, model.context_max_tokens // 2)
         room = min(role.context_max_tokens, model.context_max_tokens - answer_tokens)
-        system, tools = system_of(role), specs_of(role, playbooks) if model.tools else ()
+        room, system = int(room * SQUEEZED**self.rounds.squeezes), system_of(role)
+        tools = specs_of(role, playbooks) if model.tools else ()
         if (system, tools, room) != self._frame[:3] or playbooks != self._playbooks:
             tokens = estimate(system) + estimate(msgspec.json.encode(tools).decode())
             self._other_frame = self.rounds.told if self._frame.room else (0, 0)
@@ -208,8 +209,7 @@ class Transcript:
             )
             for place, call in enumerate(reply.calls if reply else (), 1)
         ]
-        words = [Text(text or SILENT)] if text or not asked else []
-        return Turn("assistant", (*words, *asked))
+        return Turn("assistant", (*([Text(text or SILENT)] if text or not asked else ()), *asked))
 
     def _user(self, turn: int) -> Turn:
         """Each call of the round answered once and in order, then what else there is to say before the next."""

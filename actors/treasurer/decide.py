@@ -79,6 +79,8 @@ class Treasurer:
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """Where its own newest commit says that it was; without one, at the first run there is."""
         newest = last("evt.call.*.*")
+        if self.thinking is not None:
+            self.thinking.buyer.newest = newest.seq if newest else 0
         return open_envelope(newest).after if newest else 0
 
     def recover(self, desk: Desk, message: Message) -> None:

@@ -55,6 +55,8 @@ class Rounds:
         self.ticked: set[int] = set()
         self.playbook: said.PlaybookOpened | None = None
         self.condensed = minds.TranscriptCondensed(0, "")
+        self.squeezes = 0
+        """So often it had no room in the model that was asked."""
         self.told = (0, 0)
         """Of the last request that was answered, well or badly: its turn, and up to where it was condensed."""
 
@@ -79,6 +81,7 @@ class Rounds:
                 self.ticked.add(event.item)
             case minds.ModelReplied() | minds.ModelFailed():
                 self.told = max(self.told, (event.turn, self.condensed.turn))
+                self.squeezes += isinstance(event, minds.ModelFailed) and event.failure == "context"
                 if isinstance(event, minds.ModelReplied):
                     self.replies[event.turn, event.again] = event
             case minds.TranscriptCondensed() if event.turn > self.condensed.turn:

@@ -53,7 +53,7 @@ class Thinking:
     def forget_all(self) -> None:
         """As after a crash: what was under way is gone."""
         self.runs, self.surveyed_s, self.buyer.spotless = {}, None, set()
-        self.buyer.under_way, self.buyer.parked = {}, {}
+        self.buyer.under_way, self.buyer.parked, self.buyer.recent = {}, {}, None
 
     def forget(self, steps: str) -> None:
         """The run is over."""

@@ -28,6 +28,8 @@ class CallStarted(Event, frozen=True):
     reason: str
     reservation: str
     again: int = 0
+    local: bool | None = None
+    """Whether it runs on a machine of one's own; None: nobody said so then."""
 
 
 class CallParked(Event, frozen=True):

@@ -41,7 +41,7 @@ start AS NOT MATERIALIZED (
     SELECT
         place(seq, n) AS spot, happened,
         piece(body, '$.provider') AS provider, piece(body, '$.model') AS model,
-        piece(body, '$.reservation') AS reservation
+        piece(body, '$.reservation') AS reservation, TRY_CAST(piece(body, '$.local') AS BOOLEAN) AS local
     FROM events
     WHERE kind = 'call' AND type = 'CallStarted'
 ),
@@ -68,7 +68,7 @@ joined AS (
     SELECT
         told.*,
         coalesce(start.provider, CASE WHEN finish.replied THEN 'script' END) AS provider, start.model,
-        start.happened AS started, finish.happened AS ended,
+        start.happened AS started, start.local, finish.happened AS ended,
         finish.* EXCLUDE (spot, happened, micro),
         parking.why AS parked, parking.scope AS parked_scope, parking.until AS parked_until,
         funds.reserved, funds.unknown, funds.at_day, funds.purpose, run_now.phase, run_now.said AS run_ended,
@@ -84,7 +84,8 @@ joined AS (
 SELECT
     nullif(task, '') AS task, run, agent, role, phase, turn, again, provider, model,
     CASE
-        WHEN reserved > 0 OR cost > 0 OR priced THEN 'paid'
+        WHEN local THEN 'local'
+        WHEN NOT local OR reserved > 0 OR cost > 0 OR priced THEN 'paid'
         WHEN model IS NOT NULL AND provider NOT LIKE 'script%' THEN 'local'
         WHEN provider IS NOT NULL THEN 'script'
     END AS side,

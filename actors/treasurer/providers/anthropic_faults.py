@@ -3,7 +3,9 @@
 import re
 from typing import Literal, NamedTuple
 
-Failure = Literal["rate_limit", "model_error", "timeout", "help"]
+from actors.treasurer.providers.failures import TOO_LONG
+
+Failure = Literal["rate_limit", "model_error", "timeout", "help", "context"]
 Charged = Literal["nothing", "usage", "unknown"]
 
 OVERLOADED_S = 15.0
@@ -50,6 +52,8 @@ def fault(status: int, kind: str, message: str, wait_s: float = 0) -> Fault:
     known = _STATUS.get(kind)
     status = status if status >= 300 else known or 500
     failure = _FAILURES.get(status, "help" if status < 400 else "model_error")
+    if status == 413 or (status == 400 and TOO_LONG.search(message)):
+        failure = "context"
     if "credit balance" in message.lower():
         failure = "help"
     if status in (503, 529):

@@ -15,7 +15,7 @@ SAID_MAX_CHARACTERS = 400
 OVERLOADED, OVERLOADED_S = (503, 529), 15.0
 """How long it is left alone when it is overloaded and does not say for how long."""
 TOO_LONG = re.compile(
-    r"context_length_exceeded|maximum context length|context (?:window|length|size)|prompt is too long"
+    r"context_length_exceeded|maximum context length|context (?:window|length|size|limit)|prompt is too long"
     r"|input (?:is|length|tokens?|token count).{0,60}(?:too long|exceed)",
     re.IGNORECASE,
 )
@@ -27,7 +27,7 @@ PARTS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 EPOCH_FROM, EPOCH_MS_FROM = 1e9, 1e11
 """A reset time above the first is a moment in seconds, above the second in thousandths; below both it is a pause."""
 
-Failure = Literal["rate_limit", "model_error", "timeout", "help"]
+Failure = Literal["rate_limit", "model_error", "timeout", "help", "context"]
 Charged = Literal["nothing", "usage", "unknown"]
 
 

@@ -102,6 +102,7 @@ class Ollama:
     async def _once(self, prompt: Prompt, known: Known, heard: Callable[[str], None], hearing: _Hearing) -> Reply:
         wanted = prompt.tools if prompt.json_schema is None else ()
         by_words = not known.tools
+        room = min(prompt.context_max_tokens, known.context_max_tokens)
         thinking: Any = {"low": False}.get(prompt.effort) if not known.in_steps else prompt.effort
         stream = await self._connected().chat(
             prompt.model,
@@ -111,14 +112,14 @@ class Ollama:
             format=prompt.json_schema,
             think=thinking if known.thinks else None,
             options={
-                "num_ctx": min(prompt.context_max_tokens, known.context_max_tokens),
+                "num_ctx": room,
                 "num_predict": prompt.output_max_tokens,
             },
         )
         async with aclosing(stream) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 _take(piece, hearing, heard)
-        return _reply(prompt, wanted if by_words else (), hearing)
+        return _reply(prompt, wanted if by_words else (), hearing, room)
 
     async def _names(self) -> list[str]:
         listed = await self._connected().list()
@@ -204,7 +205,7 @@ def _take(piece: "ollama.ChatResponse", hearing: _Hearing, heard: Callable[[str]
         hearing.usage = Usage(input=max(0, piece.prompt_eval_count or 0), output=max(0, piece.eval_count or 0))
 
 
-def _reply(prompt: Prompt, by_words: Sequence[ToolSpec], hearing: _Hearing) -> Reply:
+def _reply(prompt: Prompt, by_words: Sequence[ToolSpec], hearing: _Hearing, context_tokens: int) -> Reply:
     if not hearing.done:
         raise Malformed("it ended before the reply did")
     usage, text, calls = hearing.usage or Usage(), "".join(hearing.texts), hearing.calls
@@ -214,6 +215,8 @@ def _reply(prompt: Prompt, by_words: Sequence[ToolSpec], hearing: _Hearing) -> R
     stop: Stop = "tools" if calls else "end"
     if hearing.done == "length":
         stop = "length" if usage.output >= prompt.output_max_tokens else "context"
+    if usage.input >= context_tokens:
+        stop = "context"  # it fills the window to the brim: its beginning was left out
     return Reply(text, tuple(calls), stop, usage, hearing.model)
 
 

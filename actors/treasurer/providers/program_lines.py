@@ -1,5 +1,6 @@
 """What `claude` and `codex` print, line by line: what was said, what it took, and how it went wrong."""
 
+from math import ceil
 from typing import Annotated, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import Meta
 from actors.treasurer.asking import ProviderFailed, Stop
 from actors.treasurer.providers.anthropic_faults import Charged, Failure, fault, said
 from actors.treasurer.providers.anthropic_stream import STOPS
+from actors.treasurer.providers.failures import TOO_LONG
 from bus.messages.call import Usage
 
 Tokens = Annotated[int, Meta(ge=0)]
@@ -22,6 +24,7 @@ class Heard(NamedTuple):
     stop: Stop
     usage: Usage
     model: str
+    micro: int | None = None
 
 
 class Lines(Protocol):
@@ -82,6 +85,7 @@ class _ClaudeLine(msgspec.Struct):
     errors: list[str] = []
     stop_reason: str | None = None
     usage: _Counted | None = None
+    total_cost_usd: Annotated[float, Meta(ge=0)] | None = None
 
 
 class _Item(msgspec.Struct):
@@ -163,11 +167,14 @@ class ClaudeLines:
             if usage != Usage():
                 refused.charged, refused.usage = "usage", usage
             raise refused
-        self._heard = Heard(told.result, STOPS.get(told.stop_reason or "", "end"), usage, self._model)
+        micro = None if told.total_cost_usd is None else ceil(round(told.total_cost_usd * 1_000_000, 3))
+        self._heard = Heard(told.result, STOPS.get(told.stop_reason or "", "end"), usage, self._model, micro)
 
     def _refused(self, status: int | None, why: str, wait_s: float) -> ProviderFailed:
         if status is None or status < 400:
-            return self.failed("help" if _wants_login(why) else "model_error", why)
+            return self.failed(
+                "help" if _wants_login(why) else "context" if TOO_LONG.search(why) else "model_error", why
+            )
         told = fault(status, "", why, wait_s)
         return ProviderFailed(told.failure, said(told.reason), told.wait_s, told.charged)
 
@@ -212,6 +219,8 @@ class CodexLines:
             return ProviderFailed("help", said(why), charged="nothing")
         if failure == "model_error" and ("rate limit" in words or "usage limit" in words or "429" in words):
             return ProviderFailed("rate_limit", said(why), charged="nothing")
+        if failure == "model_error" and TOO_LONG.search(words):
+            failure = "context"
         return ProviderFailed(failure, said(why), charged=charged)
 
 

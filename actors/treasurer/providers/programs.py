@@ -80,7 +80,7 @@ class Program:
         if wants_json(prompt) and text:
             heard(text)
         stop = "tools" if calls and answer.stop == "end" else answer.stop
-        return Reply(text, calls, stop, answer.usage, answer.model or prompt.model)
+        return Reply(text, calls, stop, answer.usage, answer.model or prompt.model, answer.micro)
 
     async def close(self) -> None:
         """Nothing stays between two questions."""
