@@ -14,7 +14,21 @@ from pathlib import Path
 
 from cli.config import Settings
 from cli.logs import configure
-from ops.bench import board, calls, commands, entities, growth, history, lag, memory, pipelines, rebuild, replay, start, steps
+from ops.bench import (
+    board,
+    calls,
+    commands,
+    entities,
+    growth,
+    history,
+    lag,
+    memory,
+    pipelines,
+    rebuild,
+    replay,
+    start,
+    steps,
+)
 from ops.bench.ground import BENCH, Lab
 from ops.bench.rows import Row, head, keep, line
 
