@@ -4,16 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from actors.council.judging import Weights
 from bus.messages.council import Size, Strategy
-
-
-class Weights(msgspec.Struct, frozen=True):
-    """What each criterion counts."""
-
-    correctness: float = 40
-    reasoning: float = 25
-    tests: float = 20
-    confidence: float = 15
 
 
 class Rules(msgspec.Struct, frozen=True):
