@@ -15,7 +15,6 @@ from bus.messages.trial import CandidateTried
 COMBINED = "c1"
 """The candidate that was put together from the others."""
 CLOSE_POINTS = 5.0
-TOLD_MAX = 10
 JUDGE_MOST = 10
 _SIMPLE = ("syntax_error", "missing_name", "dependency")
 
@@ -136,6 +135,8 @@ def _bar(entry: Entry, tested: bool) -> str:
     if tested and tried.tests is None:
         return "could not be tested"
     if tried.tests is not None and not tried.tests.green:
+        if not tried.tests.failed + tried.tests.errors:
+            return "passes no test"
         return f"fails {tried.tests.failed + tried.tests.errors} of {_count(tried)} tests"
     return ""
 
@@ -244,5 +245,6 @@ def _why(strategy: Strategy, best: Entry, able: Sequence[Entry], points: Scored)
 def _why_nobody(entries: Sequence[Entry], tested: bool) -> str:
     if not entries:
         return "there is no candidate"
-    told = Counter(_bar(each, tested) for each in entries).most_common(TOLD_MAX)
-    return "no candidate may win: " + ", ".join(f"{count} {why}" for why, count in told)
+    counted = Counter(_bar(each, tested) for each in entries)
+    told = sorted(((count, why) for why, count in counted.items()), key=lambda each: (-each[0], each[1]))
+    return "no candidate may win: " + ", ".join(f"{count} {why}" for count, why in told)
