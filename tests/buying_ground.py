@@ -46,8 +46,9 @@ class Desk(Play):
         self.models = models
         super().__init__(treasurer)
         self.given("evt.task.t", task.TaskSubmitted(task=text, workflow="direct", phases=["implement"]))
-        work = WorkAssigned("t-1", "t", "implement", "coder", text, **about)
-        self.given("evt.agent.c", work)
+        self.work = WorkAssigned("t-1", "t", "implement", "coder", text, **about)
+        if "recovery" not in about:
+            self.given("evt.agent.c", self.work)
         self.given(STEP, step.StepsOpened(task="t", phase="implement", role="coder"))
         self.look()
 

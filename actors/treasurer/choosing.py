@@ -175,8 +175,7 @@ def _rank(candidate: Candidate, facts: Facts, preset: Preset, paid: bool) -> tup
     cramped = sum(tried.failure == "context" for tried in facts.tried)
     tries -= cramped > 0 and Tried(name, "context") in facts.tried
     wider = -model.context_max_tokens if cramped > 1 else 0
-    if name in facts.avoid:
-        tries += 100
+    tries += 100 * (name in facts.avoid)
     place, cost = _place(name, preset.prefer), _cost(candidate, facts, preset)
     taste = (place, cost) if model.local or paid or facts.pin else (place == len(preset.prefer), cost)
     return (tries, wider, model.local == paid, taste, _newest(model.name), name)
@@ -218,6 +217,9 @@ def _why(best: Candidate, facts: Facts, paid_because: str, local_there: bool) ->
         why = "local first"
     else:
         why = "the next in order" if local_there else "no local model can"
+    if facts.avoid:
+        alone = " and there is no other" if best.name in facts.avoid else ""
+        why = f"{', '.join(facts.avoid)} failed in the run before{alone}; {why}"
     if not facts.tried:
         return why
     last = facts.tried[-1]

@@ -23,9 +23,11 @@ from bus.messages.agent import WorkAssigned
 from bus.messages.base import Event
 from bus.messages.kinds import read_commit
 from bus.messages.run import RunFinished
+from bus.messages.task import PhaseFailed
 
 SURVEY = "survey"
 SURVEY_AGAIN_S = 10.0
+OF_MODELS = "model_error"
 LOOK_BACK = 5000
 """An assignment stands so few places before the first step of its run, or else it is looked for from the beginning."""
 
@@ -47,17 +49,20 @@ class Thinking:
     def __init__(self, buyer: Buyer, team: Team, weights: Weights, redactor: Redactor) -> None:
         self.buyer, self.team, self.weights, self.redactor = buyer, team, weights, redactor
         self.runs: dict[str, _Run] = {}
+        self.avoided: dict[str, tuple[str, ...]] = {}
+        """By run: models that failed in the runs that it is to make good."""
         self.surveyed_s: float | None = None
         """When it was found out last who can be asked; None: that is still to come."""
 
     def forget_all(self) -> None:
         """As after a crash: what was under way is gone."""
-        self.runs, self.surveyed_s, self.buyer.spotless = {}, None, set()
+        self.runs, self.avoided, self.surveyed_s, self.buyer.spotless = {}, {}, None, set()
         self.buyer.under_way, self.buyer.parked, self.buyer.recent = {}, {}, None
 
     def forget(self, steps: str) -> None:
         """The run is over."""
         self.runs.pop(steps, None)
+        self.avoided.pop(steps.rsplit(".", 1)[1], None)
         calls = _calls_of(steps)
         for key in [key for key, parked in self.buyer.parked.items() if parked.wanted.subject == calls]:
             del self.buyer.parked[key]
@@ -133,7 +138,24 @@ class Thinking:
             loops=run.steps.loops,
             prompt_tokens=run.transcript.tokens if run.transcript.opening else estimate(work.text) + 3000,
             pin=self.team.roles[work.role].model,
+            avoid=self._avoid(desk, run, work),
         )
+
+    def _avoid(self, desk: Desk, run: _Run, work: WorkAssigned) -> tuple[str, ...]:
+        """Where the strategy is another model: those that did not reply at the end of the phase's failed runs."""
+        if work.recovery is None or work.recovery.failure != OF_MODELS:
+            return ()
+        if work.run not in self.avoided:
+            records = [each for each in desk.records(f"evt.task.{work.task}") if each.seq < run.transcript.assigned_at]
+            ends = [each for each in _events(records) if isinstance(each, PhaseFailed) and each.phase == work.phase]
+            failed = [
+                each
+                for end in ends
+                if end.failure == OF_MODELS
+                for each in desk.peek(f"evt.call.{end.agent}.{end.run}").failed
+            ]
+            self.avoided[work.run] = tuple(dict.fromkeys(f"{each.provider}/{each.model}" for each in failed))
+        return self.avoided[work.run]
 
     def _words(self, desk: Desk, wanted: Wanted, run: _Run) -> "_Wording":
         return _Wording(self, desk, wanted, run)
