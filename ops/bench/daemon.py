@@ -38,7 +38,8 @@ def command(*words: str) -> list[str]:
 def environment(state: Path) -> dict[str, str]:
     """The settings of a daemon that is measured: quiet, and its agents never sleep."""
     own = {"WITAN_STATE_DIR": str(state), "WITAN_LOG_LEVEL": "error", "WITAN_SCRIPT": "instant"}
-    return {**os.environ, **own}
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**compiled, **own}  # its second start finds its modules compiled, as a user's does
 
 
 @contextmanager
