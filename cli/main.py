@@ -19,6 +19,7 @@ VERBS = {
     "apply": ("cli.verbs.apply", "Approve a task's work and merge it."),
     "discard": ("cli.verbs.discard", "Throw a task's branch and working tree away."),
     "route": ("cli.verbs.route", "How hard a task is, who should have it, and why."),
+    "assign": ("cli.verbs.assign", "Say who does a task's next phase, or let the rules say it."),
     "history": ("cli.verbs.history", "What tasks took; stats; errors."),
     "cancel": ("cli.verbs.cancel", "Stop working on a task."),
     "reset": ("cli.verbs.reset", "Take a stuck or failed task up again."),

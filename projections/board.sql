@@ -24,9 +24,9 @@ SELECT
     arg_max(phase, spot) FILTER (type IN ('PhaseRequested', 'PhaseAssigned')) AS phase,
     arg_max(attempt, spot) FILTER (type = 'PhaseRequested') AS attempt,
     arg_max(CASE
-        WHEN type = 'PhaseAssigned' THEN {agent: coalesce(agent, ''), run: coalesce(run, '')}
-        WHEN type IN ('PhaseRequested', 'PhaseCompleted', 'PhaseFailed', 'AssignmentLost', 'TaskReset',
-            'TaskCompleted', 'TaskFailed', 'TaskCancelled') THEN {agent: '', run: ''}
+        WHEN type IN ('PhaseAssigned', 'ReviewAssigned') THEN {agent: coalesce(agent, ''), run: coalesce(run, '')}
+        WHEN type IN ('PhaseRequested', 'PhaseCompleted', 'PhaseFailed', 'AssignmentLost', 'ReviewEnded',
+            'PersonAsked', 'TaskReset', 'TaskCompleted', 'TaskFailed', 'TaskCancelled') THEN {agent: '', run: ''}
     END, spot) AS held,
     arg_max(CASE
         WHEN type IN ('PipelineStarted', 'PipelineResumed', 'PhaseCompleted', 'TaskCompleted') THEN ''

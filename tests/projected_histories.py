@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.orchestrator.task import TRANSITIONS, Task, evolve
 from bus.envelope import Commit, Record, encode
-from bus.messages import agent, guardian, playbook, run, sandbox, slots, task, workspace
+from bus.messages import agent, guardian, playbook, routing, run, sandbox, slots, task, workspace
 from bus.messages.base import Artifact, Event
 from projections.store import Store
 from tests.projected_work import Said, work
@@ -168,8 +168,19 @@ class History:
         if done and self.random.random() < 0.6:
             self.task(id, task.PhaseReopened(self.random.choice(done).phase, "the tests fail"))
 
+    def _name(self, id: str) -> None:
+        """Somebody is named for a phase, and somebody looks at one that nobody works on."""
+        state = self.tasks[id]
+        phase = state.phase or state.next_phase or PHASES[0]
+        agent = self.random.choice(("agent-1", ""))
+        self.task(id, routing.TaskRouted(phase, "dev", agent, "it knows that", 0.8, 4.5, "person"))
+        if state.status == "running" and state.assignment is None:
+            self.task(id, routing.ReviewAssigned(phase, "agent-2", "dev", f"{id}-r{self.orders}", state.epoch + 1))
+            self.task(id, routing.ReviewEnded(phase, "agent-2", f"{id}-r{self.orders}", True, "do it in two steps"))
+
     def _turn(self, id: str) -> None:
-        allowed = [event for (status, event) in TRANSITIONS if status == self.tasks[id].status]
+        here = [event for (status, event) in TRANSITIONS if status == self.tasks[id].status]
+        allowed = [event for event in here if event is not task.CouncilAnswered]
         if not allowed:
             return
         kind: Any = self.random.choice(allowed)
@@ -182,6 +193,8 @@ class History:
             self.task(id, task.PipelineResumed(order), task.PipelineStarted())
         elif kind is task.PersonAsked:
             self.task(id, task.PersonAsked(self.tasks[id].phase or PHASES[0], "timeout", "how shall I go on?"))
+        elif kind is routing.TaskRouted:
+            self._name(id)
         elif kind is task.TaskFailed:
             self.task(id, task.TaskFailed("too often"))
         elif kind is task.PipelineStarted:

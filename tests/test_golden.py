@@ -19,6 +19,9 @@ FOLDER = Path(__file__).parent / "golden"
 SIMULATED = ("task", "slots", "agent", "run", "guardian")
 """The kinds that a simulated world writes."""
 
+SINCE = {"TaskRouted", "ReviewAssigned", "ReviewEnded", "CouncilAnswered"}
+"""What was not said yet when the last release was made."""
+
 
 def _read(path: Path) -> tuple[list[Record], dict[str, str]]:
     *lines, last = path.read_text().splitlines()
@@ -47,7 +50,7 @@ def test_an_old_log_is_read_and_folded_as_it_was(path: Path) -> None:
 def test_the_golden_logs_have_nearly_every_event() -> None:
     seen = {type(told.event).__name__ for path in FOLDER.glob("*.jsonl") for told in checkers.told(_read(path)[0])}
     known = {event.__name__ for kind in SIMULATED for event in EVENTS_OF[kind].__args__}
-    assert known - seen <= {"LetterBuried", "TaskFailed"}, known - seen
+    assert known - seen <= {"LetterBuried", "TaskFailed", *SINCE}, known - seen
 
 
 def test_a_changed_record_is_noticed() -> None:

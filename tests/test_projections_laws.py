@@ -68,7 +68,7 @@ KEPT = ("board_rows", "step_now", "run_now", "trouble_now", "house_now")
 EVERYTHING = ("events", *KEPT, "board_now", *VIEWS)
 ENOUGH = 70
 """Too few places prove nothing; all seeds together must have 400."""
-LATER = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 7)]
+LATER = [pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 4, 7, 9, 10)]
 
 
 @pytest.mark.parametrize("seed", [0, *LATER])

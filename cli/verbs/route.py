@@ -1,5 +1,6 @@
 """`witan route ID|TEXT`: how hard a task is, who should have it, which model would take it, and why."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,8 +24,27 @@ from cli.shelf import Shelf, read_shelf, shelves
 CHARACTERS_PER_TOKEN = 4
 STEPS_MAX = 10_000
 Models = tuple[list[choosing.Candidate], list[Standing]]
-models_here: Callable[[Settings], Models] | None = None
-"""What the providers say about themselves; None: nobody has asked them."""
+LIMIT_S = 3.0
+
+
+def _models_here(settings: Settings) -> Models:
+    """Everything that the providers say they have, with its price; whether one rests now only the treasurer knows."""
+    from actors.treasurer.prices import read_prices
+    from actors.treasurer.providers.all import providers
+    from cli.survey import survey
+
+    found = survey(providers(os.environ), LIMIT_S, with_models=True)
+    prices = read_prices(folder / "prices.toml" for folder in shelves(settings))
+    candidates = []
+    for each in found:
+        for model in each.models:
+            price = None if model.local else prices.per_million(model.provider, model.name)
+            candidates.append(choosing.Candidate(model, each.standing, choosing.Price(*price) if price else None))
+    return candidates, [each.standing for each in found]
+
+
+models_here: Callable[[Settings], Models] | None = _models_here
+"""Asks the providers what they have; None: nobody may be asked."""
 
 
 class Task(NamedTuple):
@@ -110,10 +130,13 @@ def _role_of(shelf: Shelf, workflow: str, phase: str | None) -> str:
 def _model(settings: Settings, shelf: Shelf, task: Task, decided: tuple[str, Routed]) -> dict[str, object]:
     """Which model would take the next call; nothing is made up about providers that were not asked."""
     presets = read_presets(*shelves(settings))
+    if settings.script:
+        return {"model": None, "model_reason": f"no model is asked: the script {settings.script} thinks"}
     if models_here is None:
         return {"model": None, "model_reason": "unknown: the providers have not been asked what they have"}
     kind, routed = decided
-    prompt = shelf.roles[routed.role].what.prompt if routed.role else ""
+    role = shelf.roles[routed.role].what if routed.role else None
+    prompt = role.prompt if role else ""
     facts = choosing.Facts(
         role=routed.role,
         phase=task.phase,
@@ -123,6 +146,7 @@ def _model(settings: Settings, shelf: Shelf, task: Task, decided: tuple[str, Rou
         failed_turns=task.failed_turns,
         loops=task.loops,
         prompt_tokens=(len(prompt) + len(task.text)) // CHARACTERS_PER_TOKEN,
+        pin=role.model if role else "",
     )
     candidates, standings = models_here(settings)
     match choosing.choose(candidates, facts, presets, standings):

@@ -12,6 +12,11 @@ SELECT
         WHEN 'PhaseCompleted' THEN phase || ' completed by ' || agent
         WHEN 'PhaseFailed' THEN phase || ' failed with ' || agent || ': ' || left(reason, 120)
         WHEN 'AssignmentLost' THEN phase || ' lost by ' || agent || ': ' || left(reason, 120)
+        WHEN 'TaskRouted' THEN phase || CASE WHEN coalesce(piece(body, '$.review') = 'true', false)
+            THEN ' is looked at first by ' ELSE ' is for ' END || coalesce(nullif(agent, ''), 'any ' || role) || ': ' || left(reason, 120)
+        WHEN 'ReviewAssigned' THEN phase || ' is looked at by ' || agent
+        WHEN 'ReviewEnded' THEN phase || ' was looked at by ' || agent || ': '
+            || left(coalesce(nullif(piece(body, '$.advice'), ''), nullif(reason, ''), 'nothing said'), 120)
         WHEN 'ResultRefused' THEN 'late result of ' || agent || ' refused: ' || left(reason, 120)
         WHEN 'PipelineStarted' THEN 'pipeline started'
         WHEN 'TaskCompleted' THEN 'task completed'
