@@ -1,7 +1,7 @@
 """given(events).when(message).then(events): specifications of deciders, without a log and without a bus."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from actors.decider import Decider, Message, Outcome
 from actors.desk import Desk
@@ -26,7 +26,7 @@ class Story:
         self.outcome: Outcome | None = None
         self.refusal: WitanError | None = None
 
-    def given(self, subject: str, *events: Any, cause: str = "") -> "Story":
+    def given(self, subject: str, *events: Any, cause: str = "") -> Self:
         v, prev = self._heads.get(subject, (0, ""))
         id = f"given-{len(self._records) + 1}"
         body = encode(Commit(id, "", "somebody", cause or id, "", v + 1, prev, list(events)))

@@ -71,6 +71,8 @@ def _by_hand(desk: Desk, wish: Convene, ways: Ways) -> str:
             f"the task is {stuck.state.status}, and a council helps one that waits for a person",
             f'Wait until it does, or stop it with `witan escalate {task} --reason "…"` and say it again.',
         )
+    if not stuck.run:
+        raise Refused("nobody has worked on the task yet", f"Let it begin: `witan reset {task}`.")
     return _begin(desk, id, _convened(desk, wish, stuck, ways, by_hand=True), ways)
 
 

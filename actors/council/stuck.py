@@ -21,7 +21,8 @@ CONSTRAINTS_MAX = 50
 
 
 class Stuck(NamedTuple):
-    """A task and the failure that a council is asked about. `agent` and `run` are the ones that failed last."""
+    """A task and the failure that a council is asked about. `agent` and `run` are the ones that failed last;
+    where none has, the last that worked on it."""
 
     state: Task
     roles: dict[str, str]
@@ -39,11 +40,14 @@ def look_at(records: Sequence[Record], council: str = "") -> Stuck:
     state, roles = Task(), dict[str, str]()
     asked: said.CouncilAsked | said.PersonAsked | None = None
     failed: dict[str, said.PhaseFailed] = {}
+    agent = run = ""
     for event in (event for record in records for event in read_commit(record).events):
         state = tasks.evolve(state, event)
         match event:
             case said.PhaseRequested() | routing.TaskRouted():
                 roles[event.phase] = event.role
+            case said.PhaseAssigned():
+                agent, run = event.agent, event.run
             case said.PhaseFailed():
                 failed[event.phase] = event
             case said.CouncilAsked() if council and event.council == council:
@@ -57,8 +61,9 @@ def look_at(records: Sequence[Record], council: str = "") -> Stuck:
     phase = asked.phase or state.next_phase
     last = failed.get(phase)
     reason = asked.question if isinstance(asked, said.PersonAsked) else asked.reason
-    told = Stuck(state, roles, phase, asked.failure, reason, last.reason if last else reason)
-    return told._replace(agent=last.agent, run=last.run) if last else told
+    if last is None:
+        return Stuck(state, roles, phase, asked.failure, reason, reason, agent, run)
+    return Stuck(state, roles, phase, asked.failure, reason, last.reason, last.agent, last.run)
 
 
 def brief_of(stuck: Stuck, team: Team, blamed: Callable[[str, str], str]) -> Brief:
