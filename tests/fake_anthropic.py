@@ -217,7 +217,10 @@ def _listing() -> Answer:
             "type": "model", "id": id, "display_name": id, "created_at": "2026-09-22T00:00:00Z", "lifecycle": life,
             "max_input_tokens": LIMITS.get(id, (1_000_000, 128_000))[0],
             "max_tokens": LIMITS.get(id, (1_000_000, 128_000))[1],
-            "capabilities": {"effort": {"supported": id not in LIMITS, "low": supported, "high": supported}},
+            "capabilities": {
+                "effort": {"supported": id not in LIMITS, "low": supported, "high": supported},
+                "thinking": {"supported": True, "types": {"adaptive": {"supported": id not in LIMITS}}},
+            },
         }
         for id, life in [*((id, "active") for id in MODELS), ("claude-new-9", "active"), ("claude-opus-3", "retired")]
     ]  # fmt: skip
@@ -242,6 +245,10 @@ def complaint(said: dict[str, Any]) -> str:
         return "tool_choice: forced tool use is not supported"
     if "effort" in said.get("output_config", {}) and said["model"] in LIMITS:
         return "This model does not support the effort parameter."
+    if said.get("thinking", {"type": "adaptive"}) != {"type": "adaptive"} or (
+        "thinking" in said and said["model"] in LIMITS
+    ):
+        return "adaptive thinking is not supported on this model"
     if json.dumps(said).count('"cache_control"') > 4:
         return "A maximum of 4 blocks with cache_control may be provided."
     if said["messages"][-1]["role"] != "user":

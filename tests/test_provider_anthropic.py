@@ -1,12 +1,13 @@
 """The Messages API as a provider, against a server that speaks its real wire format."""
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ from actors.treasurer.asking import (
     Turn,
 )
 from actors.treasurer.providers.anthropic import MODELS, Anthropic
-from actors.treasurer.providers.anthropic_words import call_id, request
+from actors.treasurer.providers.anthropic_words import Able, call_id, request
 from bus.messages.base import ToolCall
 from bus.messages.call import Usage
 from tests import fake_anthropic as fake
@@ -122,10 +123,37 @@ def test_the_conversation_goes_over_the_wire_as_the_api_wants_it() -> None:
     assert headers["x-stainless-retry-count"] == "0"
 
 
+@pytest.mark.parametrize("effort", ["low", "medium", "high"])
+def test_effort_steers_how_much_the_model_thinks(effort: Literal["low", "medium", "high"]) -> None:
+    with FakeAnthropic() as server:
+        put(provider(server), prompt(effort=effort), LIMIT_S)
+        body = server.bodies[0]
+    assert (body["thinking"], body["output_config"]) == ({"type": "adaptive"}, {"effort": effort})
+
+
+def test_what_it_thought_before_a_call_is_no_part_of_its_words_and_does_not_go_back() -> None:
+    answer = fake.streamed(
+        fake.thought("I had better ", "look."), fake.text("I look."), fake.call("read", '{"path":"a"}'), stop="tool_use"
+    )
+    with FakeAnthropic(answer) as server:
+        mind = provider(server)
+
+        async def talk(mind: Anthropic) -> None:
+            first = await mind.ask(prompt(tools=(READ,)), lambda _: None, LIMIT_S)
+            assert (first.text, first.calls) == ("I look.", (ToolCall("read", {"path": "a"}),))
+            said = Turn("assistant", (Text(first.text), Asked("1-1", "read", first.calls[0].input)))
+            turns = (*prompt().turns, said, Turn("user", (Answered("1-1", "fine", True),)))
+            assert (await mind.ask(prompt(*turns, tools=(READ,)), lambda _: None, LIMIT_S)).text
+
+        through(mind, talk)
+        assert "better" not in json.dumps(server.bodies[1]) and "signature" not in json.dumps(server.bodies[1])
+        assert server.bodies[1]["thinking"] == {"type": "adaptive"}
+
+
 def test_effort_is_left_out_where_the_model_has_none() -> None:
     with FakeAnthropic() as server:
         put(provider(server), prompt(model="claude-haiku-4-5"), LIMIT_S)
-        assert "output_config" not in server.bodies[0]
+        assert "output_config" not in server.bodies[0] and "thinking" not in server.bodies[0]
 
 
 def test_a_shape_is_asked_for_by_structured_output_and_never_by_a_forced_tool() -> None:
@@ -236,7 +264,7 @@ def conversations(draw: Callable[..., Any]) -> Prompt:
 @settings(max_examples=200, deadline=None)
 @given(conversations())
 def test_words_that_are_not_ours_never_reach_the_system_role(said: Prompt) -> None:
-    sent = request(said, True, None)
+    sent = request(said, Able(True, True), None)
     assert CANARY not in repr((sent["system"], sent.get("tools"), sent["model"]))
     blocks = [(message["role"], block) for message in sent["messages"] for block in message["content"]]
     carried = [(role, block) for role, block in blocks if CANARY in repr(block)]
@@ -248,9 +276,11 @@ def test_words_that_are_not_ours_never_reach_the_system_role(said: Prompt) -> No
 @settings(max_examples=200, deadline=None)
 @given(conversations())
 def test_whatever_is_said_is_a_request_that_the_api_takes(said: Prompt) -> None:
-    sent = {**request(said, True, None), "stream": True}
+    sent = {**request(said, Able(True, True), None), "stream": True}
     assert fake.complaint(sent) == ""
-    assert request(said, True, None) == request(said, True, None), "the same bytes again, for the cache"
+    assert request(said, Able(True, True), None) == request(said, Able(True, True), None), (
+        "the same bytes again, for the cache"
+    )
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actors.treasurer.asking import Model, Prompt, ProviderFailed, Reply, Standing
 from actors.treasurer.providers.anthropic_faults import fault, said
 from actors.treasurer.providers.anthropic_stream import Events, Telling
-from actors.treasurer.providers.anthropic_words import request
+from actors.treasurer.providers.anthropic_words import Able, request
 from actors.treasurer.providers.failures import wait_of
 from bus.messages.base import Pieces
 
@@ -29,6 +29,7 @@ _LIMITS = {
     "claude-haiku-4-5": (200_000, 64_000),
 }
 _WITHOUT_EFFORT = {"claude-haiku-4-5"}
+"""It does not think in the adaptive way either."""
 MODELS = tuple(Model(NAME, name, False, context, output) for name, (context, output) in _LIMITS.items())
 """What is there when the API cannot be asked."""
 
@@ -42,6 +43,8 @@ class Anthropic:
         self._environ = environ
         self._models = list(models)
         self._with_effort = {name for name in _LIMITS if name not in _WITHOUT_EFFORT}
+        self._adaptive = set(self._with_effort)
+        """Those that decide themselves how much they think."""
         self._client: AsyncAnthropic | None = None
 
     async def standing(self) -> Standing:
@@ -106,7 +109,8 @@ class Anthropic:
         return self._client
 
     async def _stream(self, prompt: Prompt, heard: Callable[[str], None], telling: Telling) -> None:
-        words = request(prompt, prompt.model in self._with_effort, _schema(prompt.json_schema))
+        able = Able(prompt.model in self._with_effort, prompt.model in self._adaptive)
+        words = request(prompt, able, _schema(prompt.json_schema))
         asking = self._connected().messages.with_streaming_response.create(**words, stream=True)
         async with asking as response:
             kind = response.headers.get("content-type", "")
@@ -147,8 +151,11 @@ class Anthropic:
             if each.lifecycle == "retired" or not each.max_input_tokens or not each.max_tokens:
                 continue
             found.append(Model(NAME, each.id, False, each.max_input_tokens, each.max_tokens))
-            if each.capabilities is not None and each.capabilities.effort.supported:
+            can = each.capabilities
+            if can is not None and can.effort.supported:
                 self._with_effort.add(each.id)
+            if can is not None and can.thinking and can.thinking.types.adaptive.supported:
+                self._adaptive.add(each.id)
         return found
 
 

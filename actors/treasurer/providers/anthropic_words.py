@@ -1,6 +1,6 @@
 """A prompt in the words of the Messages API: who says what, and where the cache may begin again."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.treasurer.asking import Answered, Asked, Prompt, Text, ToolSpec, Turn
 from actors.treasurer.quoting import quoted
@@ -10,8 +10,21 @@ Block = dict[str, Any]
 _MARK = {"type": "ephemeral"}
 
 
-def request(prompt: Prompt, effort: bool, schema: Pieces | None) -> dict[str, Any]:
-    """What `messages.create` is given. `schema` is the shape of the reply as the API accepts it."""
+class Able(NamedTuple):
+    """What the model takes: a level of effort, and thinking in the adaptive way, which that level steers."""
+
+    effort: bool
+    adaptive: bool
+
+
+def request(prompt: Prompt, able: Able, schema: Pieces | None) -> dict[str, Any]:
+    """What `messages.create` is given. `schema` is the shape of the reply as the API accepts it.
+
+    What the model thought in earlier turns is left out. In the adaptive way an assistant's turn need not begin with
+    its thinking, as it must where a budget for it is set (see "Adaptive thinking" in the API's documentation). Sent
+    back, each block would be refused as soon as anything before it has changed, and a conversation that is condensed,
+    redacted or passed from one model to another changes.
+    """
     said: dict[str, Any] = {
         "model": prompt.model,
         "max_tokens": prompt.output_max_tokens,
@@ -22,7 +35,9 @@ def request(prompt: Prompt, effort: bool, schema: Pieces | None) -> dict[str, An
     if prompt.tools:
         said["tools"] = [_tool(tool) for tool in prompt.tools]
         said["tools"][-1]["cache_control"] = _MARK
-    output: dict[str, Any] = {"effort": prompt.effort} if effort else {}
+    if able.adaptive:
+        said["thinking"] = {"type": "adaptive"}
+    output: dict[str, Any] = {"effort": prompt.effort} if able.effort else {}
     if schema is not None:
         output["format"] = {"type": "json_schema", "schema": schema}
         if prompt.tools:
