@@ -179,7 +179,7 @@ class App:
         prices = read_prices(folder / "prices.toml" for folder in folders)
         buyer = Buyer(prices, read_presets(*folders), self._redactor)
         thinking = Thinking(buyer, team, read_rules(*folders).weights, self._redactor)
-        return Treasurer(script, Minds(providers(os.environ), self._publish), thinking, caps)
+        return Treasurer(script, Minds(providers(os.environ), self._publish, self._redactor), thinking, caps)
 
     def _hands(self) -> Hands:
         settings = self.settings

@@ -1,7 +1,9 @@
 """Log lines for people on a terminal and for machines elsewhere; every line of an actor carries flow and cause."""
 
 import logging
+import os
 import sys
+from functools import cache
 from typing import Any
 
 from cli.config import Settings
@@ -20,6 +22,7 @@ def configure(settings: Settings) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *middle,
             last,
+            _without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -27,6 +30,19 @@ def configure(settings: Settings) -> None:
     )
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # its errors are told by the state of the connection
     logging.getLogger("pykka").setLevel(logging.CRITICAL)  # the shell logs why an actor stopped
+
+
+def _without_secrets(logger: Any, method: str, line: str) -> str:
+    """An error of something else may hold what it was given."""
+    clean: str = _redactor().text(line)
+    return clean
+
+
+@cache
+def _redactor() -> Any:
+    from actors.redaction import Redactor, secrets_of
+
+    return Redactor(secrets_of(os.environ))
 
 
 def _structlog() -> Any:

@@ -161,7 +161,7 @@ class Buyer:
             return
         micro, prices = self._cost_of(desk, wanted, chosen, reply)
         text = self.redactor.text(reply.text)
-        calls = [ToolCall(each.tool, self.redactor.tree(each.input)) for each in reply.calls]
+        calls = [ToolCall(self.redactor.text(each.tool), self.redactor.tree(each.input)) for each in reply.calls]
         kept = apart(calls)
         if why := too_large(text, calls, kept):
             self._failed(desk, wanted, chosen, Failed("model_error", why, 0, "usage", reply.usage))
@@ -170,7 +170,7 @@ class Buyer:
             desk.keep(blob)
         replied = said.ModelReplied(
             turn=wanted.turn,
-            mind=f"{chosen.provider}/{reply.model}",
+            mind=f"{chosen.provider}/{self.redactor.text(reply.model)}",
             text=head_of(text),
             calls=kept.calls,
             again=wanted.again,
@@ -304,7 +304,7 @@ class Buyer:
                 model=chosen.model,
                 failures=self.in_a_row[name],
                 until_s=now_s + rest_s,
-                reason=failed.reason[:500],
+                reason=self.redactor.text(failed.reason)[:500],
             )
             self._say(desk, chosen, opened)
 

@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 
 from actors.decider import Done, Effect, Progress
+from actors.redaction import Redactor, Stream
 from actors.treasurer.asking import (
     Asking,
     Bought,
@@ -25,13 +27,21 @@ from actors.treasurer.decide import Asked
 SURVEY = "survey"
 SURVEY_S = 3.0
 """A provider that has not said by then whether it can be used cannot be used now."""
+ALOUD_CHARS = 120
+"""To look for secrets letter by letter would cost more than the whole rest of a call."""
 
 
 class Minds:
     """Calls run side by side, each in a task of its own."""
 
-    def __init__(self, providers: Sequence[Provider] | None, publish: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self,
+        providers: Sequence[Provider] | None,
+        publish: Callable[[str, bytes], None],
+        redactor: Redactor | None = None,
+    ) -> None:
         """Without providers only scripts think."""
+        self._redactor = redactor or Redactor({})
         self._surveys = providers is not None
         self._providers = {provider.name: provider for provider in providers or ()}
         self._publish = publish
@@ -87,19 +97,39 @@ class Minds:
 
     async def _ask(self, asking: Asking) -> Bought:
         began = time.perf_counter()
+        aloud = _Aloud(partial(self._publish, asking.topic), self._redactor.stream())
         outcome: Reply | Failed
         try:
             provider = self._providers[asking.provider]
-            outcome = await provider.ask(asking.prompt, lambda text: self._hear(asking.topic, text), asking.limit_s)
+            outcome = await provider.ask(asking.prompt, aloud.hear, asking.limit_s)
         except ProviderFailed as failed:
             outcome = Failed(failed.failure, failed.reason, failed.wait_s, failed.charged, failed.usage)
         except Exception as error:
             self._log.error("an adapter failed", provider=asking.provider, exc_info=error)
             outcome = Failed("model_error", f"{type(error).__name__} in the adapter", 0, "unknown", None)
+        finally:
+            aloud.close()
         return Bought(outcome, round((time.perf_counter() - began) * 1000, 3))
 
-    def _hear(self, topic: str, text: str) -> None:
-        self._publish(topic, text.encode())
+
+class _Aloud:
+    """What a model says while it says it, for whoever listens: a few words at a time, and without secrets."""
+
+    def __init__(self, say: Callable[[bytes], None], stream: Stream) -> None:
+        self._say, self._stream, self._words = say, stream, ""
+
+    def hear(self, text: str) -> None:
+        self._words += text
+        if len(self._words) >= ALOUD_CHARS:
+            self._tell(self._stream.feed(self._words.encode("utf-8", "replace")))
+            self._words = ""
+
+    def close(self) -> None:
+        self._tell(self._stream.feed(self._words.encode("utf-8", "replace")) + self._stream.close())
+
+    def _tell(self, said: bytes) -> None:
+        if said:
+            self._say(said)
 
 
 async def _after(seconds: float, then: Any) -> Any:
