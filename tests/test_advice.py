@@ -136,3 +136,12 @@ def test_a_council_by_hand_that_found_nothing_leaves_the_task_as_it_is() -> None
     question = task.PersonAsked(phase="code", failure="timeout", question="what now?")
     waiting = story().given(T1, *tried(tier=2), *working(), FAILED, question)
     waiting.when(ended("no_answer"), f"evt.council.{COUNCIL}-h1", "t1").then_nothing()
+
+
+@pytest.mark.parametrize("failure", ["help", "escalated"])
+def test_a_council_by_hand_can_answer_a_question(failure: str) -> None:
+    question = task.PersonAsked(phase="code", failure=failure, question="which clock?")
+    waiting = story().given(T1, *tried(tier=2), *working(), FAILED, question)
+    waiting.given(SLOTS, slots.PipelineReleased(task="t1"))
+    told = waiting.when(ended(failure=failure), f"evt.council.{COUNCIL}-h1", "t1")
+    assert WorkAssigned in types(told)

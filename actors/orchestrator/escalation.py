@@ -73,9 +73,9 @@ def advised(task: Task, plan: Phase, ended: CouncilEnded) -> list[said.TaskEvent
 
 def _reopening(task: Task, plan: Phase, found: Classified, tier: int) -> list[said.TaskEvent]:
     """Where the work of an earlier phase is to blame, that is done once more."""
-    reopens = STRATEGIES[found.failure].reopens_tier <= tier and any(
-        plan.on_failure == each.phase for each in task.done
-    )
+    strategy = STRATEGIES.get(found.failure)
+    to_blame = strategy is not None and strategy.reopens_tier <= tier
+    reopens = to_blame and any(plan.on_failure == each.phase for each in task.done)
     return [said.PhaseReopened(phase=plan.on_failure, because=f"{plan.name}: {found.failure}")] if reopens else []
 
 
