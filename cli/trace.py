@@ -41,7 +41,11 @@ def _add_run(branch: Tree, run: dict[str, Any], full: bool) -> None:
     for turn, steps in groupby(run["steps"], key=lambda step: step["turn"]):
         several = list(steps)
         said = several[0]["thought"] or ""
-        inner = node.add(Text.assemble((f"turn {turn}  ", "bold"), (_shown(said, full), "italic")))
+        inner = node.add(
+            Text.assemble(
+                (f"turn {turn}  " if turn else "before the first turn", "bold"), (_shown(said, full), "italic")
+            )
+        )
         for step in several:
             _add_step(inner, step, full)
     if run["reason"]:

@@ -92,7 +92,9 @@ class Staff:
 
     def _after(self, work: WorkAssigned, end: run.RunFinished | run.RunFailed) -> None:
         if isinstance(end, run.RunFailed) and len(self.runs_of[work.task]) < ATTEMPTS_MAX:
-            self._assign(work.task, work.phase, Recovery(end.failure, "again", "mind the step", end.reason))
+            solution = self.world.log.keep(b"an answer") if self.world.random.random() < 0.3 else ""
+            recovery = Recovery(end.failure, "again", "mind the step", end.reason, solution=solution)
+            self._assign(work.task, work.phase, recovery)
         elif self.world.trouble and self.world.random.random() < 0.3:
             order = self.world.random.choice((guardian.MergeApproved, guardian.DiscardOrdered))
             self.world.say(f"evt.guardian.o{self.world.next()}", order(task=work.task))

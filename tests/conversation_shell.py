@@ -38,6 +38,10 @@ class Log(MemoryLog):
         self.entities.setdefault(draft.subject, []).append(record)
         return record
 
+    def keep(self, content: bytes) -> str:
+        self.blobs[sha256(content)] = content
+        return sha256(content)
+
     def place_of(self, subject: str) -> int:
         return self.entities[subject][-1].seq if subject in self.entities else 0
 

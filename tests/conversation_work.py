@@ -96,6 +96,8 @@ def apply(files: Files, name: str, tool: Any, redo: bool = False) -> tuple[bool,
     match tool:
         case tools.Write():
             files[tool.path] = tool.content
+        case tools.Apply():
+            files["solved"] = tool.solution
         case tools.Edit():
             if files.get(tool.path) != tool.old:
                 return redo and files.get(tool.path) == tool.new, f"{tool.old} is not in {tool.path}"

@@ -168,7 +168,7 @@ class Agents:
         """A run that is led turn by turn begins, or goes on after a crash."""
         self.active[work.run], self.agent_of[work.run] = work, agent
         loop = self._loop(desk, agent, work)
-        if loop.steps.turn == 0:
+        if loop.steps.status == "absent":
             loop.begin()
             return
         execs: Execs = desk.peek(f"evt.exec.{agent}.{work.run}")

@@ -12,7 +12,7 @@ from bus.blobs import sha256
 from bus.errors import Invalid, Missing
 from bus.messages import step as said
 from bus.messages.agent import WorkAssigned
-from bus.messages.base import Event, ToolCall
+from bus.messages.base import Event, Pieces, ToolCall
 from bus.messages.call import ModelFailed, ModelReplied
 from bus.messages.run import RunFailed, RunFinished
 from bus.messages.timers import StepDue
@@ -30,6 +30,10 @@ ASIDE_MAX_BYTES = 16 * 1024
 """What an agent decides alone it repeats in its own events."""
 SPEECHLESS = "Reply with a tool call. When the phase is done, call `finish`."
 CUT_SHORT = "Your last reply was cut off: it was longer than a reply may be. Do it in smaller parts, reply by reply."
+APPLIED = "Before your first turn the council's solution was put into the workspace (0-1)."
+NOT_APPLIED = "The council's solution could not be put into the workspace (0-1); nothing was changed. Go on without it."
+GREEN = "With it the tests pass (0-2). Look whether it is right and complete, and finish."
+RED = "With it the tests do not pass (0-2). Go on from there, or undo it."
 
 
 class Loop:
@@ -53,11 +57,15 @@ class Loop:
         return self.steps.closed
 
     def begin(self) -> None:
-        """The first turn; a run that is to make something good is told what."""
+        """The first turn; a run that is to make something good is told what, and a solution is put in place before."""
         work = self.work
         failure, hint = (work.recovery.failure, work.recovery.hint) if work.recovery else ("", "")
         opened = said.StepsOpened(task=work.task, phase=work.phase, role=work.role, recovery=failure)
-        self._append(opened, said.ModelRequested(turn=1, note=hint))
+        if work.recovery and work.recovery.solution:
+            input: Pieces = {"solution": work.recovery.solution}
+            self._append(opened, said.ToolRequested(call="0-1", tool="apply", input=input))
+        else:
+            self._append(opened, said.ModelRequested(turn=1, note=hint))
 
     def replied(self, reply: ModelReplied) -> None:
         """Each call of the reply is requested, decided here, or refused with a reason."""
@@ -105,7 +113,8 @@ class Loop:
         request = self.steps.open.get(call)
         if request is not None and request.again == again and call not in self.steps.aside:
             self.aside.add(call)
-            self._go_on(f"{call} goes on in the background; `wait` for it when you need its result.")
+            before = f"{APPLIED} " if self.steps.turn == 0 else ""
+            self._go_on(f"{before}{call} goes on in the background; `wait` for it when you need its result.")
 
     def call_ended(self, end: End) -> None:
         """A call has come to its end. One that nobody knows the outcome of is made once more, a few times."""
@@ -126,6 +135,9 @@ class Loop:
         loop = steps.marks.count(mark) >= LOOP - 1
         failure = "loop" if loop else end.type_of(request.tool)
         self._append(said.StepEnded(call=end.call, ok=end.ok, mark=mark, loop=loop, failure=failure, note=end.note))
+        if steps.turn == 0:
+            self._before_the_first_turn(request, end)
+            return
         self._end_waits_for(end.call)
         hint = self._learn(request, end, failure)
         if self.ended:
@@ -134,6 +146,15 @@ class Loop:
             self._finish(request, end)
         else:
             self._go_on(hint or (f"{end.call}, which was in the background, has ended." if was_aside else ""))
+
+    def _before_the_first_turn(self, request: said.ToolRequested, end: End) -> None:
+        """A solution that is in place is tested, if that can be done here; then the mind hears how it went."""
+        if request.tool == "test":
+            self._next_turn(f"{APPLIED} {GREEN if end.ok else RED}")
+        elif end.ok and "test" in self.role.tools:
+            self._append(said.ToolRequested(call="0-2", tool="test", input={}))
+        else:
+            self._next_turn(APPLIED if end.ok else NOT_APPLIED)
 
     def _is_answered_by(self, told: ModelReplied | ModelFailed) -> bool:
         steps = self.steps

@@ -11,7 +11,7 @@ from actors.agent.role import Role
 from actors.redaction import Redactor
 from actors.treasurer.asking import Answered, Asked, Model, Prompt, Text, ToolSpec, Turn
 from actors.treasurer.measure import cut, estimate, shares
-from actors.treasurer.opening import Opening, note_of, opening_of, system_of
+from actors.treasurer.opening import Opening, first_note, note_of, opening_of, system_of
 from actors.treasurer.outcomes import answer, at_the_time, checklist_in_words, in_words, playbook_in_words
 from actors.treasurer.quoting import quoted
 from actors.treasurer.rounds import Rounds
@@ -174,8 +174,8 @@ class Transcript:
         return _tokens(Turn("user", tuple(self._opening_texts())))
 
     def _first_note(self) -> list[Text]:
-        note, recovery = self.rounds.round(1).note, self.work.recovery if self.work else None
-        return [] if recovery and note == recovery.hint else note_of(note)
+        hint = self.work.recovery.hint if self.work and self.work.recovery else ""
+        return first_note(self.rounds, hint, self._texts.output, int(SHARE_OF_ANSWERS * self._frame.room))
 
     def _short(self, upto: int) -> list[Text]:
         """The story of the older rounds, and what was in force when they were over."""

@@ -1,6 +1,6 @@
 """What a run's conversation begins with: who the mind is, how work is done here, and what it is to do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -9,9 +9,10 @@ from actors.agent.role import Role
 from actors.treasurer.asking import Text
 from actors.treasurer.briefing import Briefing, relevance
 from actors.treasurer.measure import cut, estimate, shares
-from actors.treasurer.outcomes import Items, checklist_in_words
+from actors.treasurer.outcomes import Items, checklist_in_words, in_words
+from actors.treasurer.rounds import Rounds
 from bus.messages.agent import WorkAssigned
-from bus.messages.base import Artifact
+from bus.messages.base import Artifact, Excerpt
 
 Artifacts = Sequence[tuple[Artifact, str | None]]
 """What earlier phases made, the oldest first, each with its text where there is one."""
@@ -78,6 +79,17 @@ def note_of(note: str) -> list[Text]:
     return ([Text(own)] if own.strip() else []) + (
         [Text(said, "what was said then")] if marked and said.strip() else []
     )
+
+
+def first_note(rounds: Rounds, hint: str, text_of: Callable[[Excerpt], str], tokens: int) -> list[Text]:
+    """What was done before the first turn and what came of it; then the agent's note, if the hint does not say it."""
+    found = [(id, outcome) for id in rounds.before_the_first() if (outcome := rounds.outcome(id))]
+    said = [in_words(outcome, text_of)[0] for _, outcome in found]
+    given = shares([estimate(each) for each in said], tokens)
+    words = [cut(each, share) for each, share in zip(said, given, strict=True)]
+    done = [Text(text, f"{id}, done before your first turn") for (id, _), text in zip(found, words, strict=True)]
+    note = rounds.round(1).note
+    return done + ([] if note == hint else note_of(note))
 
 
 def _in_json(value: object, tokens: int) -> str:

@@ -108,6 +108,10 @@ class Rounds:
         request = self.calls[call].request if call in self.calls else None
         return self.outcomes.get((call, request.again)) if request else None
 
+    def before_the_first(self) -> list[str]:
+        """The calls that the agent made of itself before the mind was asked at all, and that had ended by then."""
+        return [id for id, call in self.calls.items() if id.startswith("0-") and call.ended and call.ended_in == 0]
+
     def _requested(self, event: said.ModelRequested) -> None:
         if event.turn == self.turn:
             self.rounds[-1].again = max(event.again, self.rounds[-1].again)

@@ -18,7 +18,8 @@ def story_of(rounds: Rounds, upto: int, tokens: int) -> str:
     before = rounds.condensed
     files = _files(rounds, upto)
     ends = cut(f"Files written so far: {', '.join(files)}" if files else "No file was written so far.", tokens // 5)
-    lines = [each for turn in range(before.turn + 1, upto + 1) for each in _told(rounds, turn)]
+    lines = [] if before.turn else [f"Before reply 1: {_call(rounds, id)}" for id in rounds.before_the_first()]
+    lines += [each for turn in range(before.turn + 1, upto + 1) for each in _told(rounds, turn)]
     room = tokens - estimate(ends) - 2
     older = cut(before.text.partition("\n\nFiles written so far:")[0], room // 3) if before.text else ""
     newer = cut("\n".join(lines), max(room - estimate(older) - 2, 0))
@@ -60,8 +61,9 @@ def _action(request: ToolRequested) -> str:
 def _files(rounds: Rounds, upto: int) -> list[str]:
     """Those that were written, the newest last."""
     written: dict[str, None] = {}
-    for turn in range(1, upto + 1):
-        for id in rounds.round(turn).calls:
+    turns = [rounds.before_the_first(), *(rounds.round(turn).calls for turn in range(1, upto + 1))]
+    for ids in turns:
+        for id in ids:
             outcome = rounds.outcome(id)
             for path in outcome.wrote if isinstance(outcome, done.ToolEnded) else ():
                 written.pop(path, None)
