@@ -120,6 +120,8 @@ def test_a_parked_call_says_for_what_until_it_goes_on_or_its_run_ends(store: Sto
     till.call("a", "coder", said.CallStarted(1, "ollama", "qwen3:8b", "local first", ""))
     row = one(store, till, "calls")
     assert (row["outcome"], row["side"], row["parked"], row["waits"]) == ("under way", "local", "budget", 1)
+    till.call("free", "coder", said.CallStarted(1, "openrouter", "free", "it costs nothing", "", local=False))
+    assert one(store, till, "calls", task="free")["side"] == "paid", "it is not one's own, whatever it costs"
     till.park("b", scope="day", until_s=float("1e300"))
     till.history.commit("evt.run.coder-1.b-coder", run.RunStopped("cancelled"), flow="b")
     row = one(store, till, "calls", task="b")
