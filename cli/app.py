@@ -47,8 +47,7 @@ from bus.jetstream import JetStreamLog
 from cli.config import Settings
 from cli.head_start import HeadStart
 from cli.shelf import read_shelf, shelves
-from projections.asking import Asking
-from projections.projector import Projection
+from projections.apart import Where
 
 OWN_THREADS = 8
 """Up to so many agents have an actor of their own."""
@@ -75,9 +74,6 @@ class App:
         self.log: JetStreamLog
         self.blobs: Blobs
         self.supervisor: ActorRef[Supervisor] | None = None
-        self.projection: Projection | None = None
-        self._asking: Asking | None = None
-        self._teller: Connection | None = None
 
     @property
     def url(self) -> str:
@@ -86,6 +82,11 @@ class App:
     @property
     def public_url(self) -> str:
         return self.server.public_url if self.server else self.settings.nats_url.rsplit("@", 1)[-1]
+
+    @property
+    def tables_pid(self) -> int:
+        """The process that keeps the tables; 0 when there is none."""
+        return self._begun.tables_pid
 
     def open(self) -> "App":
         """Server, streams, actors, projections; ready when this returns."""
@@ -97,7 +98,7 @@ class App:
             self.supervisor = Supervisor.start(wires)
             begun = self.supervisor.proxy().begin(deciders)
             if self._with_projections:
-                self._open_projections()
+                self.bridge.run(self._open_tables())
             begun.get(timeout=60)
         except BaseException:
             self.close()
@@ -109,21 +110,12 @@ class App:
         if self.supervisor is not None and self.supervisor.is_alive():
             self.supervisor.proxy().end().get(timeout=60)
             self.supervisor.stop(block=True, timeout=10)
-        if self._asking is not None:
-            self.bridge.run(self._asking.close())
-        if self.projection is not None:
-            self.projection.close()
         self.bridge.run(self._disconnect())
         self._begun.close()
 
-    def _open_projections(self) -> None:
-        self.projection = Projection(self._begun.store(), self.log, self.bridge)
-        self._asking = Asking(self.projection.store, self.projection.snapshot, self.settings.state_dir / "snapshots")
-        self.bridge.run(self._answer_questions(self._asking))
-
-    async def _answer_questions(self, asking: Asking) -> None:
-        self._teller = await connect(self.server.teller_url if self.server else self.url, "witan-teller")
-        await asking.open(self._teller.nc)
+    async def _open_tables(self) -> None:
+        tables = await self._begun.tables()
+        await tables.open(Where(self.url, self.server.teller_url if self.server else self.url))
 
     async def _connect(self) -> None:
         await self._begun.served()
@@ -142,9 +134,8 @@ class App:
             raise Refused(f"another Witan works on {where} already", "Talk to it with --nats, or use another server.")
 
     async def _disconnect(self) -> None:
-        for connection in (self._teller, getattr(self, "connection", None)):
-            if connection is not None:
-                await connection.close()
+        if connection := getattr(self, "connection", None):
+            await connection.close()
 
     def _deciders(self) -> list[Decider]:
         settings = self.settings

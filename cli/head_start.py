@@ -1,19 +1,17 @@
 """What a start begins first: the server, the sandbox and the tables come up while the rest of Witan is imported."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from actors.executor.sandbox.attest import Sandbox, open_sandbox
 from bus.bridge import Bridge
 from bus.server import Server
 from cli.config import Settings
-
-if TYPE_CHECKING:
-    from projections.store import Store
+from cli.tables import words
+from projections.apart import Tables
 
 T = TypeVar("T")
 
@@ -28,7 +26,7 @@ class HeadStart:
         self.bridge = Bridge()
         self._served = self._soon(self.server.start()) if self.server else None
         self._sandbox: Future[Sandbox] | None = self._soon(open_sandbox(settings.state_dir / "execs"))
-        self._store: Future[Store] | None = _aside(_tables(settings)) if projections else None
+        self._tables = self._soon(_tables(settings)) if projections else None
 
     async def served(self) -> None:
         """The server answers."""
@@ -41,21 +39,25 @@ class HeadStart:
         assert begun is not None
         return await asyncio.wrap_future(begun)
 
-    def store(self) -> "Store":
-        """The tables. They are handed over: who has them closes them."""
-        begun, self._store = self._store, None
-        assert begun is not None
-        return begun.result()
+    async def tables(self) -> Tables:
+        """The process of the tables, not told yet where the log is."""
+        assert self._tables is not None
+        return await asyncio.wrap_future(self._tables)
+
+    @property
+    def tables_pid(self) -> int:
+        """Where the tables are kept; 0 when they are not."""
+        return self._tables.result().pid if self._tables else 0
 
     def close(self) -> None:
         """Let go of everything that is still here, the bridge last."""
-        with suppress(Exception):
-            if self._store:
-                self._store.result().close()
         self.bridge.run(self._close())
         self.bridge.close()
 
     async def _close(self) -> None:
+        with suppress(Exception):
+            if self._tables:
+                await (await self.tables()).close()
         with suppress(Exception):
             if self._sandbox:
                 await (await self.sandbox()).close()
@@ -68,22 +70,7 @@ class HeadStart:
         return asyncio.run_coroutine_threadsafe(work, self.bridge.loop)
 
 
-def _tables(settings: Settings) -> Callable[[], "Store"]:
-    """Imported here and now, while the server comes up; to open them is the work of another thread."""
-    from projections.store import Store
-
-    return lambda: Store(settings.state_dir / "witan.duckdb")
-
-
-def _aside(call: Callable[[], T]) -> "Future[T]":
-    """On a thread of its own."""
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    Thread(target=work, name="head-start", daemon=True).start()
-    return future
+async def _tables(settings: Settings) -> Tables:
+    tables = Tables(words(settings))
+    await tables.start()
+    return tables

@@ -20,13 +20,14 @@ class Daemon(NamedTuple):
 
     process: "subprocess.Popen[bytes]"
     server_pid: int
+    tables_pid: int
     url: str
     public_url: str
     ready_s: float
 
     @property
-    def pids(self) -> tuple[int, int]:
-        return self.process.pid, self.server_pid
+    def pids(self) -> tuple[int, int, int]:
+        return self.process.pid, self.server_pid, self.tables_pid
 
 
 def command(*words: str) -> list[str]:
@@ -57,10 +58,17 @@ def running(state: Path) -> Iterator[Daemon]:
         ready_s = time.perf_counter() - began
         told = json.loads(card.read_bytes())
         server_pid = int((state / "nats" / "nats.pid").read_text())
-        yield Daemon(process, server_pid, told["url"], told["public_url"], ready_s)
+        yield Daemon(process, server_pid, _tables_of(process.pid), told["url"], told["public_url"], ready_s)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+def _tables_of(pid: int) -> int:
+    """The one of its children that keeps the tables."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [child for thread in threads for child in (thread / "children").read_text().split()]
+    return next(int(child) for child in children if b"cli.tables" in Path(f"/proc/{child}/cmdline").read_bytes())
 
 
 def resident_mb(pid: int) -> float:
