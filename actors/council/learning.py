@@ -18,7 +18,7 @@ GAIN_MIN = 0.02
 """Who adds less than this to the chance is not asked, even for nothing."""
 INPUT_TOKENS = 8000
 JUDGE_INPUT_TOKENS, JUDGE_OUTPUT_TOKENS = 5000, 800
-ALONE_CASES = 3.0
+ALONE_CASES = 6.0
 """Before it was seen beside the others, a model's own record counts as so many cases."""
 LEFT_OUT_MAX = 50
 

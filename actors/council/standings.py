@@ -9,10 +9,10 @@ from actors.council.odds import mean
 
 RECENT_CASES = 1000
 """So many of the newest cases say who solves what others do not."""
-PRIOR_CASES, BORROWED_MAX = 2.0, 4.0
+PRIOR_CASES, BORROWED_MAX = 2.0, 2.0
 """What is known before a kind's first case counts as so many cases, and so many more after a long record elsewhere."""
 HALF_KNOWN_CASES = 10
-OTHER_KIND = 0.25
+OTHER_KIND = 0.1
 """What a case of another kind counts for who solves what together."""
 
 

@@ -83,18 +83,23 @@ def combine_words(problem: Problem, shown: Sequence[Shown]) -> Words:
 
 
 def _told(problem: Problem) -> list[Part]:
-    """The problem without its files."""
+    """The problem without its files: what is wanted, and apart from it what programs and models said."""
     attempts = [_cut(each, ATTEMPT_MAX) for each in problem.attempts[-ATTEMPTS_MAX:]]
-    quoted = [
-        ("the task", _cut(problem.task, TEXT_MAX)),
-        ("the error", _cut(problem.error, ERROR_MAX)),
-        ("what was tried before", "\n---\n".join(attempts)),
-        ("what has to hold", _cut("\n".join(problem.constraints), TEXT_MAX)),
-        ("the command that tests it", _cut(problem.tests, ATTEMPT_MAX)),
-        ("where changes are allowed", _cut("\n".join(problem.territory), ATTEMPT_MAX)),
-    ]
+    wanted = {
+        "Task": _cut(problem.task, TEXT_MAX),
+        "What has to hold": _cut("\n".join(problem.constraints), TEXT_MAX),
+        "Tested by": _cut(problem.tests, ATTEMPT_MAX),
+        "Changes are allowed in": _cut("\n".join(problem.territory), ATTEMPT_MAX),
+    }
+    failed = {"Error": _cut(problem.error, ERROR_MAX), "Tried before, in vain": "\n---\n".join(attempts)}
     about = f"The problem, of the type {problem.kind}, in the phase {problem.phase}; it failed by: {problem.failure}."
-    return [Part(about), *(Part(text, source) for source, text in quoted if text.strip())]
+    return [Part(about), *_headed(wanted, "the task"), *_headed(failed, "what went wrong")]
+
+
+def _headed(texts: dict[str, str], source: str) -> list[Part]:
+    """One part for all of them, because the marks around each cost as many tokens as a long line."""
+    text = "\n\n".join(f"{title}:\n{each}" for title, each in texts.items() if each.strip())
+    return [Part(text, source)] if text else []
 
 
 def _files(problem: Problem) -> list[Part]:
