@@ -145,3 +145,13 @@ def test_a_council_by_hand_can_answer_a_question(failure: str) -> None:
     waiting.given(SLOTS, slots.PipelineReleased(task="t1"))
     told = waiting.when(ended(failure=failure), f"evt.council.{COUNCIL}-h1", "t1")
     assert WorkAssigned in types(told)
+
+
+@pytest.mark.parametrize("outcome", ["answered", "called_off"])
+@pytest.mark.parametrize(
+    "meanwhile",
+    [task.TaskCancelled(), task.TaskReset(), task.PersonAsked("code", "escalated", "look at it")],
+    ids=["cancelled", "reset", "escalated"],
+)
+def test_the_end_of_a_council_that_nobody_waits_for_any_more_changes_nothing(meanwhile: Any, outcome: Any) -> None:
+    asking().given(T1, meanwhile).when(ended(outcome), f"evt.council.{COUNCIL}", "t1").then_nothing()

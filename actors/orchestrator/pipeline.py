@@ -166,7 +166,8 @@ def council_ended(floor: Floor, desk: Desk, message: Message, ended: CouncilEnde
     council, subject = message.subject.rsplit(".", 1)[1], f"evt.task.{ended.task}"
     state: Task = desk.state(subject)
     by_hand = state.status == "waiting" and council.startswith(f"{ended.task}-c{state.epoch}-")
-    if desk.knows(subject, message.id) or not (state.trouble.council == council or (by_hand and ended.solution)):
+    awaited = not state.closed and state.trouble.council == council
+    if desk.knows(subject, message.id) or not (awaited or (by_hand and ended.solution)):
         return
     heard = task.CouncilAnswered(council=council, phase=ended.phase, outcome=ended.outcome, solution=ended.solution)
     if not ended.solution:

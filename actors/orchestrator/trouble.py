@@ -105,6 +105,8 @@ def after(trouble: Trouble, event: said.TaskEvent) -> Trouble:
             told = {"council": event.council, "counselled": (*trouble.counselled, event.phase)}
         case said.CouncilAnswered():
             told = {"council": "", "answered": event.council}
+        case said.PersonAsked():
+            told = {"council": ""}
         case said.RecoveryEnded():
             told = {"attempts": tuple(_closed(each, event.phase) for each in trouble.attempts)}
         case said.PhaseReopened() if trouble.attempts:
