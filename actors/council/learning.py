@@ -129,16 +129,16 @@ def _beside(offered: Offered, chosen: Sequence[Offered], ground: _Ground) -> Rec
 def _best(
     others: Sequence[Offered], adds: dict[str, float], ground: _Ground, chosen: Sequence[Offered], micro: int
 ) -> Offered | None:
-    """The first is asked even if it promises little: a council was asked for. A family has its second when no other
-    family adds anything."""
+    """The first is asked even if it promises little: a council was asked for. A family has its second when all others
+    that can be paid for are there: its blind spots are likely the same."""
     gains = {each.model: adds[each.model] * WORTH_MICRO - ground.cost(each) for each in others}
     paid = [each for each in others if ground.left_micro is None or micro + ground.cost(each) <= ground.left_micro]
-    able = [
-        each for each in paid if ground.insist or not chosen or (adds[each.model] >= GAIN_MIN and gains[each.model] > 0)
-    ]
     taken = {each.family for each in chosen} | ground.shared
-    fresh = [each for each in able if each.family not in taken]
-    return max(fresh or able, key=lambda each: (gains[each.model], each.model), default=None)
+    fresh = [each for each in paid if each.family not in taken]
+    able = fresh or paid
+    if chosen and not ground.insist:
+        able = [each for each in able if adds[each.model] >= GAIN_MIN and gains[each.model] > 0]
+    return max(able, key=lambda each: (gains[each.model], each.model), default=None)
 
 
 def _members(chosen: Sequence[Offered], ground: _Ground, explored: Sequence[Offered]) -> list[Member]:
