@@ -8,7 +8,7 @@ from actors.desk import Desk
 from actors.folds import FOLDS
 from bus.blobs import sha256
 from bus.envelope import Commit, Record, encode, link
-from bus.errors import WitanError
+from bus.errors import Missing, WitanError
 from bus.log import Loaded, fits
 from bus.messages.kinds import read_commit
 
@@ -82,6 +82,8 @@ class Story:
         return next(iter(self.read(subject)[::-1]), None)
 
     def blob(self, digest: str) -> bytes:
+        if digest not in self._blobs:
+            raise Missing(f"no artifact has the sha256 {digest}")
         return self._blobs[digest]
 
     def given_blob(self, content: bytes) -> str:

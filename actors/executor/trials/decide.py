@@ -14,7 +14,7 @@ from actors.executor.execs import Execs
 from actors.executor.jobs import Stop
 from actors.executor.trials.wanted import Found, Gather, Trial
 from actors.executor.workspace import Workspace
-from bus.errors import Missing
+from bus.errors import Broken, Missing
 from bus.messages import council as said
 from bus.messages import step
 from bus.messages.kinds import read_commit
@@ -103,7 +103,7 @@ class Trials:
             raise Hold
         try:
             brief = self._known(desk, id, convened).brief
-        except (Missing, msgspec.MsgspecError) as error:
+        except (Missing, Broken, msgspec.MsgspecError) as error:
             desk.append(_subject(id), GatheringFailed(reason=f"the brief cannot be read: {error}"), flow=convened.task)
             return
         execs: Execs = desk.peek(f"evt.exec.{brief.agent}.{brief.run}")
@@ -122,7 +122,7 @@ class Trials:
         try:
             case = self._known(desk, id)
             solution = desk.blob(asked.solution)
-        except (Missing, msgspec.MsgspecError) as error:
+        except (Missing, Broken, msgspec.MsgspecError) as error:
             desk.append(_subject(id), CandidateTried(candidate=asked.candidate, applies=False, reason=str(error)))
             return
         trial = Trial(
