@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from actors import recovery
-from actors.orchestrator import escalation, pipeline, trouble
+from actors.orchestrator import advice, escalation, pipeline, trouble
 from actors.orchestrator.escalation import RECOVERIES_MAX
 from actors.recovery import TRIES_MAX, Classified
 from bus.messages import step, task
@@ -181,6 +181,7 @@ def never_wait(patch: pytest.MonkeyPatch) -> None:
 def try_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recovery, "TRIES_MAX", 1)
     patch.setattr(escalation, "TRIES_MAX", 0)
+    patch.setattr(advice, "NO_COUNCIL", escalation.Council(after_tries=0))
 
 
 def reopen_nothing(patch: pytest.MonkeyPatch) -> None:
