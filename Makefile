@@ -29,7 +29,7 @@ bench-peers: $(STAMP)
 	$(PY) -m ops.bench --peers $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
 
 faults: $(STAMP)
-	SEEDS=10000 $(PY) -m pytest -q tests/test_simulation.py tests/test_conversation.py --timeout 1800
+	SEEDS=10000 $(PY) -m pytest -q tests/test_simulation.py tests/test_conversation.py tests/test_money_simulated.py --timeout 1800
 	$(PY) -m pytest -q -m slow --timeout 1800
 
 venv: $(STAMP)

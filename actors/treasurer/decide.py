@@ -111,7 +111,7 @@ class Treasurer:
             case Done(told=Surveyed()):
                 if self.thinking is not None:
                     self.thinking.surveyed(desk, body.told)
-                    self._wake(desk)
+                    self._look_again(desk)
             case said.StepsClosed():
                 self.known.pop(message.subject, None)
                 if self.thinking is not None:

@@ -103,7 +103,6 @@ class Thinking:
 
     def surveyed(self, desk: Desk, found: Surveyed) -> None:
         self.buyer.surveyed, self.surveyed_s = found, desk.message.now_s
-        self.again(desk, self.buyer.waiting())
 
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
         """A reply, or none; what it did not cost may be enough for somebody who waits."""
