@@ -1,6 +1,7 @@
 """Who is asked: those who are likeliest to solve what the others do not, for their price, and now and then to learn."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -84,7 +85,7 @@ def choose(
         frozenset(each.family for each in judges),
         insist,
     )
-    picked = _pick(ground, lambda each, record: max(record.mean, _drawn(seed, each.model, record)))
+    picked = _pick(ground, lambda model, record: max(record.mean, _drawn(seed, model, record)))
     usual = _pick(ground, lambda _, record: record.mean).chosen
     out |= {each.model: _why(each, picked, ground) for each in pool if each not in picked.chosen}
     members = _members(picked.chosen, ground, [each for each in picked.chosen if each not in usual])
@@ -95,35 +96,38 @@ def choose(
     return Choice(members, judging, left_out[:LEFT_OUT_MAX], "; ".join(note for note in notes if note))
 
 
+@lru_cache(maxsize=1000)
 def _drawn(seed: int, model: str, record: Record) -> float:
     """A chance as likely as its record makes it (Thompson); of seed and model alone, so it is the same again."""
     uniform = (int.from_bytes(sha256(f"{seed}/{model}".encode()).digest()[:6], "big") + 0.5) / 2**48
     return quantile(uniform, record.a, record.b)
 
 
-def _pick(ground: _Ground, chance: Callable[[Offered, Record], float]) -> _Picked:
+def _pick(ground: _Ground, chance: Callable[[str, Record], float]) -> _Picked:
     """One after the other, whoever adds most for its price to the chance that at least one solves it."""
     chosen: list[Offered] = []
     adds: dict[str, float] = {}
     nobody, micro = 1.0, 0
     while True:
         others = [each for each in ground.pool if each not in chosen]
-        adds = {each.model: nobody * chance(each, _beside(each, chosen, ground)) for each in others}
+        records = _records(others, chosen, ground)
+        adds = {model: nobody * chance(model, record) for model, record in records.items()}
         best = _best(others, adds, ground, chosen, micro) if len(chosen) < ground.most else None
         if best is None:
             return _Picked(chosen, adds, micro)
-        nobody *= 1 - _beside(best, chosen, ground).mean
+        nobody *= 1 - records[best.model].mean
         micro += ground.cost(best)
         chosen.append(best)
 
 
-def _beside(offered: Offered, chosen: Sequence[Offered], ground: _Ground) -> Record:
-    """The record of a model where all of the chosen failed; so far as that was never seen, its own."""
-    alone = ground.record(offered.model)
-    wins, losses = ground.together.besides(offered.model, [each.model for each in chosen])
-    if not wins + losses:
-        return alone
-    return Record(wins + ALONE_CASES * alone.mean, losses + ALONE_CASES * (1 - alone.mean))
+def _records(others: Sequence[Offered], chosen: Sequence[Offered], ground: _Ground) -> dict[str, Record]:
+    """The records of models where all of the chosen failed; so far as that was never seen, their own."""
+    besides = ground.together.besides([each.model for each in chosen])
+    records = {each.model: ground.record(each.model) for each in others}
+    for model in besides.keys() & records.keys():
+        alone, (wins, losses) = records[model].mean, besides[model]
+        records[model] = Record(wins + ALONE_CASES * alone, losses + ALONE_CASES * (1 - alone))
+    return records
 
 
 def _best(

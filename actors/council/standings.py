@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from actors.council.odds import mean
 
-RECENT_CASES = 1000
+RECENT_CASES = 500
 """So many of the newest cases say who solves what others do not."""
 PRIOR_CASES, BORROWED_MAX = 2.0, 2.0
 """What is known before a kind's first case counts as so many cases, and so many more after a long record elsewhere."""
@@ -103,17 +103,19 @@ class Together:
     def __init__(self, seen: Counter[tuple[bool, frozenset[str], frozenset[str]]]) -> None:
         self._seen = list(seen.items())
 
-    def besides(self, model: str, chosen: Sequence[str]) -> tuple[float, float]:
-        """How often it solved, and failed at, what nobody of the chosen solved; fewer of them there count for less."""
-        wins = losses = 0.0
+    def besides(self, chosen: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """How often each solved, and failed at, what none of the chosen solved; fewer of them there count for less."""
+        counted: dict[str, tuple[float, float]] = {}
         others = set(chosen)
         for (same_kind, right, wrong), count in self._seen:
-            if others & right or not (there := len(others & wrong)):
+            if not others.isdisjoint(right) or not (there := len(others & wrong)):
                 continue
             weight = count * there / len(others) * (1 if same_kind else OTHER_KIND)
-            wins += weight * (model in right)
-            losses += weight * (model in wrong)
-        return wins, losses
+            for models, won, lost in ((right, weight, 0.0), (wrong - others, 0.0, weight)):
+                for model in models:
+                    wins, losses = counted.get(model, (0.0, 0.0))
+                    counted[model] = wins + won, losses + lost
+        return counted
 
 
 def _truly_solved(case: Case) -> dict[str, bool]:
