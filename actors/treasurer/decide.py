@@ -177,8 +177,7 @@ class Treasurer:
         for reservation in list(budget.open):
             agent, run, turn, again = reservation.split("/")
             calls: Calls = desk.peek(f"evt.call.{agent}.{run}")
-            begun, answered = calls.has_begun(int(turn), int(again)), calls.answered == (int(turn), int(again))
-            purse.settle(desk, reservation, calls.micro if answered else 0, unknown=begun)
+            purse.settle(desk, reservation, 0, unknown=calls.has_begun(int(turn), int(again)))
 
     def _reply(self, desk: Desk, asked: Asked) -> None:
         turn = asked.said
