@@ -95,6 +95,17 @@ def test_a_judge_sees_a_diff_with_the_lines_around_it_and_what_came_of_it() -> N
     assert "Proposal B: its changes do not apply." in ours(ALL["judge"])
 
 
+def test_a_change_in_the_midst_of_a_long_file_is_shown_in_few_lines_and_a_new_text_as_it_is() -> None:
+    long = "".join(f"line {number}\n" for number in range(50_000))
+    problem = Problem("other", "t", "code", "x", "e", files=[Source("a.txt", long)])
+    few = Proposal([Change("a.txt", "new\n", "line 30000\n"), Change("a.txt", long.replace("line 7\n", "seven\n"))])
+    said = prompt(judge_words(problem, [Shown("A", few, SHOWN[0].tried)]))
+    assert "-line 30000\n+new" in said and "-line 7\n+seven" in said and len(said) < 3000
+    rows = "".join(f"row {number % 30}\n" for number in range(50_000))
+    said = prompt(judge_words(problem, [Shown("A", Proposal([Change("a.txt", rows)]), SHOWN[0].tried)]))
+    assert "50000 lines are now 50000" in said and "+row 0" in said and len(said) < 12_000
+
+
 def test_a_judge_sees_neither_models_nor_members_nor_how_sure_they_are() -> None:
     said = prompt(judge_words(msgspec.structs.replace(PROBLEM, error="no"), SHOWN))
     assert not re.search(r"claude|\bm1\b|\bm2\b|0\.9", said, re.IGNORECASE)

@@ -48,8 +48,10 @@ _COMBINE = (
 )
 PROPOSAL_MAX_TOKENS, VERDICT_MAX_TOKENS, THOUGHT_MAX_TOKENS = 8000, 200, 2000
 ERROR_MAX, TEXT_MAX, ATTEMPT_MAX, CHANGES_MAX = 8000, 4000, 1500, 8000
-ATTEMPTS_MAX, NAMES_MAX, LINES_MAX = 5, 100, 2000
+ATTEMPTS_MAX, NAMES_MAX, LINES_MAX = 5, 100, 400
 """Longer texts are shown by beginning and end, longer lists by their last or first."""
+AROUND = 3
+"""So many lines are shown before and after what is changed."""
 _FIRM = r"(?:claude|chatgpt|gpt|gemini|gemma|deepseek|qwen|llama|mistral|codestral|grok|anthropic|openai|google)"
 _signature = re.compile(rf"\b(as|i am|i'm|my name is|signed|yours)([ ,:]+(?:an? |the )?){_FIRM}[\w.-]*", re.IGNORECASE)
 
@@ -144,11 +146,22 @@ def _changes(problem: Problem, proposal: Proposal) -> str:
 
 
 def _diff(path: str, before: str, after: str) -> str:
+    """Only what lies between equal beginnings and ends is compared, and not if that is long: comparing is quadratic."""
     old, new = before.splitlines(), after.splitlines()
+    first = _equal(old, new)
+    last = _equal(old[first:][::-1], new[first:][::-1])
+    begin, end = max(0, first - AROUND), max(0, last - AROUND)
+    old, new = old[begin : len(old) - end], new[begin : len(new) - end]
     if max(len(old), len(new)) > LINES_MAX:
-        return f"--- {path}\n+++ {path}\n" + _cut("\n".join(f"+{line}" for line in new), CHANGES_MAX)
-    lines = unified_diff(old, new, path, path, lineterm="", n=3)
-    return "\n".join(lines)
+        return "\n".join((f"+++ {path}, {len(old)} lines are now {len(new)}", *(f"+{line}" for line in new)))
+    lines = unified_diff(old, new, path, path, lineterm="", n=AROUND)
+    return "\n".join("@@" if line.startswith("@@") else line for line in lines)
+
+
+def _equal(one: Sequence[str], other: Sequence[str]) -> int:
+    """So many lines are the same at the beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _unsigned(text: str) -> str:
