@@ -152,6 +152,7 @@ def test_a_diff_of_a_whole_file_and_of_a_file_that_nobody_has() -> None:
         JSON.replace('"it is so"', '"it is\nso"').replace("is\nso", "is so"),
         JSON[:-1] + ', "thoughts": {"more": []}}',
         'Wrong: {"changes": []}. Better:' + JSON,
+        'for (x of y) {"use strict"; f()}\n' * 500 + JSON,
         'I first thought {"changes": [{"path": "b.py", "old": "", "new": "no"}]}, now: ' + JSON,
     ],
 )  # fmt: skip
@@ -202,6 +203,7 @@ def test_confidence_is_a_number_from_0_to_1_whatever_is_said(given: Any, read: f
         DEEP,
         '{"a' * 100_000,
         '{"a": NaN}',
+        ('{"a":[' + "1," * 4000) * 64,
     ],
 )
 def test_what_is_no_proposal_is_refused_in_words(text: str) -> None:

@@ -12,7 +12,7 @@ from bus.errors import Invalid
 from bus.messages.base import ToolCall
 
 REPLY_MAX_CHARACTERS = 512 * 1024
-STARTS_MAX = 64
+STARTS_MAX, IN_VAIN_MAX_CHARACTERS = 1000, 1024 * 1024
 EXPLANATION_MAX, REASON_MAX = 8000, 500
 SCORE_MOST = 10
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -145,17 +145,20 @@ def _unwrapped(found: object) -> Iterator[dict[str, Any]]:
 
 
 def _inside(text: str) -> Iterator[object]:
-    """Every JSON object that stands in a text and in no other object."""
+    """Every JSON object that stands in a text and in no other object, as far as that can be found in bounded time."""
     decoder = json.JSONDecoder(parse_constant=_no_constant, strict=False)
-    at = 0
+    at, in_vain = 0, 0
     for _ in range(STARTS_MAX):
         opening = _opening.search(text, at)
-        if opening is None:
+        if opening is None or in_vain > IN_VAIN_MAX_CHARACTERS:
             return
+        at = opening.start() + 1
         try:
             found, at = decoder.raw_decode(text, opening.start())
+        except json.JSONDecodeError as error:
+            in_vain += error.pos - opening.start()
         except (ValueError, RecursionError):
-            at = opening.start() + 1
+            in_vain += IN_VAIN_MAX_CHARACTERS // STARTS_MAX
         else:
             yield found
 
