@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.treasurer.buying import RECENT
+from actors.treasurer.mixing import RECENT
 from actors.treasurer.presets import read_presets
 from actors.treasurer.providers.program_lines import ClaudeLines
 from bus.messages.base import ToolCall

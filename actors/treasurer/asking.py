@@ -141,7 +141,7 @@ class Surveyed(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """Ask this provider; what it says on the way goes to `topic`."""
+    """Ask this provider; what it says on the way goes to `topic`, and nowhere without one."""
 
     provider: str
     prompt: Prompt

@@ -35,7 +35,8 @@ class Bounds:
         if before is not None and _goes_on(before, prompt):
             return tokens + sum(map(_most, prompt.turns[len(before.turns) :]))
         tools = sum(TOOL_TOKENS + len(msgspec.json.encode(tool)) for tool in prompt.tools)
-        return REQUEST_TOKENS + _size(prompt.system) + tools + sum(map(_most, prompt.turns))
+        shape = len(msgspec.json.encode(prompt.json_schema)) if prompt.json_schema else 0
+        return REQUEST_TOKENS + _size(prompt.system) + tools + shape + sum(map(_most, prompt.turns))
 
     def counted(self, usage: Usage) -> None:
         """How many tokens the provider says that the last prompt was."""

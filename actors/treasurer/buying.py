@@ -8,30 +8,26 @@ from actors.desk import Desk
 from actors.redaction import Redactor
 from actors.treasurer import health, purse
 from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, Surveyed
-from actors.treasurer.budget import SUBJECT, Budget
+from actors.treasurer.budget import SUBJECT, Budget, Short
 from actors.treasurer.call import Calls
 from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose
+from actors.treasurer.mixing import RECENT, begun_before
 from actors.treasurer.presets import Presets
 from bus.days import day_of
 from bus.messages import call as said
 from bus.messages.base import ToolCall
 from bus.messages.budget import FundsReserved
 from bus.messages.call import Usage
-from bus.messages.kinds import read_commit
 from bus.messages.provider import BreakerClosed, BreakerOpened, RateLimited
 
 CALL_MAX_S = 300.0
-RECENT = 100
-"""The mix is that of so many calls."""
-LOOK_BACK = (1000, 10_000, 100_000)
-"""After a restart they are looked for among so many places of the log, more when there are too few."""
 WAIT_MAX_S = 60.0
 """A provider that wants to rest longer is waited for by a timer, and the run is told only so much."""
 REASON_MAX_CHARS = 4000
 
 
 class Wanted(NamedTuple):
-    """One reply that a run needs."""
+    """One reply that is needed. `until_s`: it is of no use after this moment and never waits; 0: it can wait."""
 
     key: str
     subject: str
@@ -41,10 +37,17 @@ class Wanted(NamedTuple):
     role: str
     turn: int
     again: int
+    purpose: str = "run"
+    until_s: float = 0
 
     @property
     def reservation(self) -> str:
         return f"{self.agent}/{self.run}/{self.turn}/{self.again}"
+
+    @property
+    def topic(self) -> str:
+        """Where it can be heard while it is said; empty: nowhere."""
+        return f"live.thought.{self.agent}.{self.run}" if self.purpose == "run" else ""
 
 
 class Prices(Protocol):
@@ -92,16 +95,19 @@ class Buyer:
         """Where on the log the newest call stood when this life began."""
 
     def buy(self, desk: Desk, wanted: Wanted, facts: Facts, worded: Callable[[Model, Chosen], Worded]) -> bool:
-        """Begin to buy it. False: there is nobody to ask, and the run has been told so."""
-        now_s = desk.message.now_s
+        """Begin to buy it of whoever suits best. False: there is nobody to ask, and the run has been told so."""
         calls: Calls = desk.state(wanted.subject)
         tried = (
             Tried(f"{each.provider}/{each.model}", each.failure) for each in calls.failed if each.turn == wanted.turn
         )
         facts = facts._replace(tried=tuple(tried), mix=self._mix(desk))
-        chosen = choose(self._candidates(desk, now_s), facts, self.presets, self.surveyed.standings)
+        chosen = choose(self.candidates(desk), facts, self.presets, self.surveyed.standings)
         if isinstance(chosen, Unable):
-            return self._nobody(desk, wanted, chosen)
+            return self.nobody(desk, wanted, chosen)
+        return self.buy_of(desk, wanted, chosen, worded)
+
+    def buy_of(self, desk: Desk, wanted: Wanted, chosen: Chosen, worded: Callable[[Model, Chosen], Worded]) -> bool:
+        """Begin to buy it of this model."""
         model = next(each for each in self.surveyed.models if (each.provider, each.name) == chosen[:2])
         prompt, tokens = worded(model, chosen)
         micro = 0 if model.local else self.prices.bound_of(*chosen[:2], tokens, prompt.output_max_tokens)
@@ -114,17 +120,24 @@ class Buyer:
             model=f"{chosen.provider}/{chosen.model}",
             role=wanted.role,
             micro=micro,
-            at_day=day_of(now_s),
+            at_day=day_of(desk.message.now_s),
+            purpose=wanted.purpose,
         )
         short = purse.reserve(desk, reserved)
         if short is not None:
-            if wanted.key not in self.short or self.short[wanted.key] != short[:2]:
-                purse.exhausted(desk, short, micro, wanted.task)
-                self.short[wanted.key] = short[:2]
-            self._park(desk, wanted, "budget", short.scope, purse.ends_at_s(short, now_s))
-            return True
+            return self._no_money(desk, wanted, reserved, short)
         self.short.pop(wanted.key, None)
         self._begin(desk, wanted, chosen, prompt)
+        return True
+
+    def _no_money(self, desk: Desk, wanted: Wanted, wish: FundsReserved, short: Short) -> bool:
+        if self.short.get(wanted.key) != short[:2]:
+            purse.exhausted(desk, short, wish.micro, wanted.task)
+        if wanted.until_s:
+            self.refuse(desk, wanted, "budget", purse.in_words(short, wish))
+            return False
+        self.short[wanted.key] = short[:2]
+        self._park(desk, wanted, "budget", short.scope, purse.ends_at_s(short, desk.message.now_s))
         return True
 
     def _begin(self, desk: Desk, wanted: Wanted, chosen: Chosen, prompt: Prompt) -> None:
@@ -140,8 +153,8 @@ class Buyer:
         desk.append(wanted.subject, started, flow=wanted.task)
         self.recent = [*(self.recent or []), not started.local][-RECENT:]
         self.under_way[wanted.key] = (wanted, chosen)
-        topic = f"live.thought.{wanted.agent}.{wanted.run}"
-        desk.perform(wanted.key, Asking(chosen.provider, prompt, CALL_MAX_S, topic))
+        limit_s = wanted.until_s - desk.message.now_s if wanted.until_s else CALL_MAX_S
+        desk.perform(wanted.key, Asking(chosen.provider, prompt, limit_s, wanted.topic))
 
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
         """The call is over: the funds that it did not need go back, and its end goes on the log, in this order: whoever
@@ -184,14 +197,15 @@ class Buyer:
             whole=desk.keep(text.encode("utf-8", "replace")) if head_of(text) != text else "",
         )
         purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
-        desk.append(wanted.subject, replied, flow=wanted.task)
+        self._end(desk, wanted, replied)
         self._is_well(desk, chosen)
 
     def _failed(self, desk: Desk, wanted: Wanted, chosen: Chosen, failed: Failed) -> None:
         micro = self._charged(chosen, failed)
         purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
         self._fail(desk, wanted, failed.failure, failed.reason, chosen, min(failed.wait_s, WAIT_MAX_S), micro or 0)
-        if failed.failure != "context":
+        hurried = wanted.until_s and failed.failure == "timeout"
+        if failed.failure != "context" and not hurried:  # whoever is given little time is not to blame
             self._is_unwell(desk, chosen, failed)
 
     def lost(self, desk: Desk, wanted: Wanted) -> None:
@@ -207,12 +221,20 @@ class Buyer:
         """What waits, oldest first: something has changed that it may have waited for."""
         return [each.wanted for each in self.parked.values()]
 
-    def _nobody(self, desk: Desk, wanted: Wanted, unable: Unable) -> bool:
+    def refuse(self, desk: Desk, wanted: Wanted, failure: str, reason: str) -> None:
+        """It is not bought at all."""
+        self._fail(desk, wanted, failure, reason, None)
+
+    def nobody(self, desk: Desk, wanted: Wanted, unable: Unable) -> bool:
+        """Wait for those that rest if that is any use. False: whoever wants it has been told that there is nobody."""
+        if unable.rests and wanted.until_s:
+            self.refuse(desk, wanted, "rate_limit", unable.reason)
+            return False
         if unable.rests:
             until_s = min(self._rests_until(desk), desk.message.now_s + 600)
             self._park(desk, wanted, "provider", unable.reason, max(until_s, desk.message.now_s + 1))
             return True
-        self._fail(desk, wanted, "help", f"{unable.reason} {unable.what_next}".strip(), None)
+        self.refuse(desk, wanted, "help", f"{unable.reason} {unable.what_next}".strip())
         return False
 
     def _park(self, desk: Desk, wanted: Wanted, why: str, scope: str, until_s: float) -> None:
@@ -243,9 +265,17 @@ class Buyer:
             model=chosen.model if chosen else "",
             micro=micro,
         )
-        desk.append(wanted.subject, failed, flow=wanted.task)
+        self._end(desk, wanted, failed)
 
-    def _candidates(self, desk: Desk, now_s: float) -> list[Candidate]:
+    def _end(self, desk: Desk, wanted: Wanted, end: said.ModelReplied | said.ModelFailed) -> None:
+        """An entity that is only for this one reply need not be remembered."""
+        desk.append(wanted.subject, end, flow=wanted.task)
+        if wanted.until_s:
+            desk.forget(wanted.subject)
+
+    def candidates(self, desk: Desk) -> list[Candidate]:
+        """Everybody who can be asked here, with price and health."""
+        now_s = desk.message.now_s
         standing = {each.provider: each for each in self.surveyed.standings}
         return [
             Candidate(
@@ -336,21 +366,9 @@ class Buyer:
 
     def _mix(self, desk: Desk) -> Mix:
         if self.recent is None:
-            self.recent = _begun_before(desk, self.newest)
+            self.recent = begun_before(desk, self.newest)
         paid = sum(self.recent)
         return Mix(len(self.recent) - paid, paid)
-
-
-def _begun_before(desk: Desk, newest: int) -> list[bool]:
-    """Of the last calls on the log: whether they were paid."""
-    found: list[bool] = []
-    for back in LOOK_BACK if newest else ():
-        records = desk.records("evt.call.*.*", max(0, newest - back))
-        events = [event for record in records for event in read_commit(record).events]
-        found = [not each.local for each in events if isinstance(each, said.CallStarted) and each.local is not None]
-        if len(found) >= RECENT or back >= newest:
-            break
-    return found[-RECENT:]
 
 
 def _says_the_same(before: said.CallParked | None, now: said.CallParked, now_s: float) -> bool:

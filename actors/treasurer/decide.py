@@ -8,16 +8,18 @@ from actors.agent.steps import Steps, all_but
 from actors.apart import apart, head_of, too_large
 from actors.decider import Done, Effects, Hold, Message
 from actors.desk import Desk
-from actors.treasurer import purse
+from actors.treasurer import opinions, purse
 from actors.treasurer.asking import Bought, Surveyed
 from actors.treasurer.budget import SUBJECT, Budget, Caps
+from actors.treasurer.buying import Buyer
 from actors.treasurer.call import Calls
 from actors.treasurer.thinking import Thinking
 from bus.envelope import Record, open_envelope
 from bus.messages import step as said
 from bus.messages.agent import Alive
 from bus.messages.budget import SetCaps, TopUp
-from bus.messages.call import ModelFailed, ModelReplied
+from bus.messages.call import ListModels, ModelFailed, ModelReplied
+from bus.messages.council import OpinionAsked
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch, ThawOrdered
 from bus.messages.timers import CallsDue
 
@@ -49,9 +51,9 @@ class Treasurer:
     """The only one who knows what thinks: a script, or models that are bought under a budget."""
 
     name = "treasurer"
-    follows: Sequence[str] = ("evt.step.*.*", GUARDIAN)
+    follows: Sequence[str] = ("evt.step.*.*", "evt.council.*", GUARDIAN)
     watches: Sequence[str] = (GUARDIAN,)
-    ignores: Sequence[type] = all_but(said.ModelRequested, said.StepsClosed)
+    ignores: Sequence[type] = (*all_but(said.ModelRequested, said.StepsClosed), *opinions.NOT_HEARD)
     beat_s = 0.0
     woken_as: Sequence[str] = ("treasurer",)
 
@@ -100,6 +102,10 @@ class Treasurer:
         match body:
             case said.ModelRequested():
                 self._ask(desk, message, body)
+            case OpinionAsked():
+                self._opine(desk, message, body)
+            case ListModels():
+                desk.answer(**opinions.offers(desk, self._looked()))
             case Done(told=Asked()):
                 self.busy.discard(body.key)
                 desk.close(body.key)
@@ -157,6 +163,27 @@ class Treasurer:
             desk.perform(key, asked)
         else:
             self._reply(desk, asked)
+
+    def _opine(self, desk: Desk, message: Message, asked: OpinionAsked) -> None:
+        """A council needs an opinion: a reply or none, and soon."""
+        wanted = opinions.wanted_for(message.subject, asked, message.flow)
+        if desk.state(wanted.subject, opens=True).answered >= (wanted.turn, wanted.again):
+            return
+        if desk.state(GUARDIAN).frozen:
+            raise Hold
+        if buyer := self._looked():
+            opinions.ask(desk, buyer, message.subject, wanted, asked)
+        else:
+            nobody = Asked(wanted.subject, wanted.turn, wanted.again, message.flow, NO_TURN, "")
+            self._fail(desk, nobody, "help", f"the script {self.script.name} has no opinions")
+
+    def _looked(self) -> Buyer | None:
+        """The buyer, once it is known who can be asked; without one, a script thinks."""
+        if self.thinking is None:
+            return None
+        if self.thinking.surveyed_s is None:
+            raise Hold
+        return self.thinking.buyer
 
     def _look_again(self, desk: Desk) -> None:
         """Something has changed that calls may have waited for."""

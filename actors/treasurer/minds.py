@@ -101,7 +101,8 @@ class Minds:
         outcome: Reply | Failed
         try:
             provider = self._providers[asking.provider]
-            outcome = await provider.ask(asking.prompt, aloud.hear, asking.limit_s)
+            heard = aloud.hear if asking.topic else _deaf
+            outcome = await provider.ask(asking.prompt, heard, asking.limit_s)
         except ProviderFailed as failed:
             outcome = Failed(failed.failure, failed.reason, failed.wait_s, failed.charged, failed.usage)
         except Exception as error:
@@ -130,6 +131,10 @@ class _Aloud:
     def _tell(self, said: bytes) -> None:
         if said:
             self._say(said)
+
+
+def _deaf(text: str) -> None:
+    """Nobody listens."""
 
 
 async def _after(seconds: float, then: Any) -> Any:

@@ -40,8 +40,15 @@ def settle(desk: Desk, reservation: str, micro: int, unknown: bool = False) -> N
         desk.append(SUBJECT, settled, flow=reserved.task)
 
 
+def in_words(short: Short, wish: said.FundsReserved) -> str:
+    """Why a call is not made."""
+    cap = {"task": f"the task {short.window}", "council": f"councils on {short.window}"}.get(short.scope, short.window)
+    left = max(short.left, 0)
+    return f"it can cost ${wish.micro / MICRO:.4f} and ${left / MICRO:.4f} is left under the cap of {cap}"
+
+
 def exhausted(desk: Desk, short: Short, wanted: int, flow: str) -> None:
-    """Say that a call waits for money."""
+    """Say that there is no money for a call."""
     told = said.BudgetExhausted(scope=short.scope, window=short.window, wanted=wanted, left=max(short.left, 0))
     desk.append(SUBJECT, told, flow=flow)
 

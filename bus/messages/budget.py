@@ -75,7 +75,7 @@ class BudgetWarned(Event, frozen=True):
 
 
 class BudgetExhausted(Event, frozen=True):
-    """A call had to wait for money."""
+    """A call had to wait for money, or was not made at all."""
 
     scope: Scope
     window: str
