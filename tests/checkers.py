@@ -70,18 +70,27 @@ def started_while_paused(records: Iterable[Record]) -> list[str]:
     """P7: after a recorded pause, or while a person is asked, no phase of the pipeline starts; after a freeze none."""
     wrong: list[str] = []
     paused: set[str] = set()
+    waiting: set[str] = set()
     frozen = False
     for seq, subject, _, event in told(records):
         match event:
-            case task.PipelinePaused() | task.PersonAsked():
+            case task.PersonAsked():
+                waiting.add(subject)
+                paused.discard(subject)
+            case task.PipelinePaused():
                 paused.add(subject)
             case task.PipelineResumed() | task.TaskReset():
                 paused.discard(subject)
+                waiting.discard(subject)
+            case task.CouncilAnswered() if event.solution:
+                waiting.discard(subject)
             case slots.WorkFrozen():
                 frozen = True
             case slots.WorkThawed():
                 frozen = False
-            case task.PhaseRequested() | task.PhaseAssigned() | routing.ReviewAssigned() if subject in paused or frozen:
+            case task.PhaseRequested() | task.PhaseAssigned() | routing.ReviewAssigned() if (
+                subject in paused | waiting or frozen
+            ):
                 wrong.append(f"{seq}: {subject} starts {event.phase} while {'frozen' if frozen else 'paused'}")
     return wrong
 
@@ -174,19 +183,25 @@ def unfinished(records: Iterable[Record]) -> list[str]:
 
 
 def tried_too_often(records: Iterable[Record]) -> list[str]:
-    """Between two words of a person: three tries a type and phase, one review a phase, thirty recoveries in all."""
+    """Between two words of a person: three tries a type and phase, one review and one council a phase, 30 in all."""
     wrong: list[str] = []
     tries: dict[str, list[task.RecoveryStarted]] = defaultdict(list)
+    asked: dict[str, set[str]] = defaultdict(set)
     for seq, subject, _, event in told(records):
         if isinstance(event, task.TaskReset):
             tries[subject].clear()
+            asked[subject].clear()
         elif isinstance(event, task.RecoveryStarted):
             tries[subject].append(event)
             here = [each for each in tries[subject] if each.phase == event.phase and each.tier == event.tier]
             if event.tier == 1:
                 here = [each for each in here if each.failure == event.failure]
-            if len(here) > (3 if event.tier == 1 else 1) or len(tries[subject]) > 30:
+            if len(here) > {1: 3, 2: 1}.get(event.tier, 30) or len(tries[subject]) > 30:
                 wrong.append(f"{seq}: {subject} tries {event.phase} after {event.failure} too often")
+        elif isinstance(event, task.CouncilAsked):
+            if event.phase in asked[subject]:
+                wrong.append(f"{seq}: {subject} asks a council about {event.phase} a second time")
+            asked[subject].add(event.phase)
     return wrong
 
 
@@ -204,7 +219,7 @@ def reopened_without_need(records: Iterable[Record]) -> list[str]:
                 done[subject].add(event.phase)
             case task.PhaseReopened():
                 why, order = before.get(subject), phases[subject]
-                if not isinstance(why, task.RecoveryStarted) or (why.failure != "test_failure" and why.tier != 2):
+                if not isinstance(why, task.RecoveryStarted) or (why.failure != "test_failure" and why.tier < 2):
                     wrong.append(f"{seq}: {subject} reopens {event.phase} for no reason")
                 elif event.phase not in done[subject] or order.index(event.phase) >= order.index(why.phase):
                     wrong.append(f"{seq}: {subject} reopens {event.phase} for {why.phase}, which does not follow it")
@@ -289,7 +304,7 @@ def slots_of_those_who_wait(records: Iterable[Record]) -> list[str]:
         for event in events:
             if isinstance(event, task.PersonAsked):
                 waiting.add(record.subject[9:])
-            elif isinstance(event, task.TaskReset | task.TaskCancelled):
+            elif isinstance(event, task.TaskReset | task.TaskCancelled | task.CouncilAnswered):
                 waiting.discard(record.subject[9:])
     return wrong
 

@@ -13,7 +13,7 @@ import msgspec
 import actors
 from actors.agent.decide import Agents
 from actors.agent.team import Team
-from actors.decider import Answer, Decider, Hold, Message, Outcome
+from actors.decider import Answer, Decider, Effect, Hold, Message, Outcome
 from actors.desk import Desk
 from actors.folds import FOLDS
 from actors.guardian.decide import Guardian
@@ -21,8 +21,9 @@ from actors.orchestrator.decide import Orchestrator
 from actors.orchestrator.rules import read_rules
 from actors.orchestrator.task import ENDED
 from actors.orchestrator.workflow import Phase, Workflow
+from bus.blobs import sha256
 from bus.envelope import Record
-from bus.errors import WitanError
+from bus.errors import Missing, WitanError
 from bus.log import Loaded, MemoryLog, fits
 from bus.messages import guardian, routing, task
 from bus.messages.base import Command
@@ -64,8 +65,8 @@ class _Letter(NamedTuple):
 
 
 class _Source:
-    def __init__(self, log: MemoryLog) -> None:
-        self.log = log
+    def __init__(self, log: MemoryLog, blobs: dict[str, bytes] | None = None) -> None:
+        self.log, self.blobs = log, {} if blobs is None else blobs
 
     def read(self, subject: str, after: int = 0) -> list[Record]:
         return self.log.read_now(subject, after)
@@ -77,7 +78,9 @@ class _Source:
         return next((record for record in reversed(self.log.records) if fits(pattern, record.subject)), None)
 
     def blob(self, digest: str) -> bytes:
-        raise KeyError(digest)
+        if digest not in self.blobs:
+            raise Missing(digest)
+        return self.blobs[digest]
 
 
 class Actor:
@@ -96,7 +99,7 @@ class Actor:
     def begin(self) -> None:
         """As after a crash: nothing in memory, everything from the log."""
         world = self.world
-        self.desk = FatedDesk(self.name, FOLDS, _Source(world.log))
+        self.desk = FatedDesk(self.name, FOLDS, _Source(world.log, world.blobs))
         self.decider = world.fresh(self.name)
         self.head = len(world.log.records)
         self.place = self.decider.resume_after(_Source(world.log).last, self.head)
@@ -165,6 +168,7 @@ class Actor:
     def _settle(self, outcome: Outcome) -> None:
         """Append draft by draft; a crash may come between any two of them, and before anything that follows."""
         world = self.world
+        world.blobs.update({sha256(blob): blob for blob in outcome.blobs})
         for draft in outcome.drafts:
             world.crash_point(self)
             expect = world.places.get(draft.subject, 0) if draft.expect is None else draft.expect
@@ -175,16 +179,21 @@ class Actor:
         world.crash_point(self)
         for sending in outcome.sendings:
             world.send(sending.actor, sending.id, sending.body, self.name)
+        world.perform(outcome.effects)
 
 
 class World:
     """One history, decided by one seed."""
+
+    others: tuple[str, ...] = ()
+    """Actors that only some worlds have."""
 
     def __init__(self, seed: int, crashes: float = 0.02) -> None:
         self.seed, self.random = seed, random.Random(seed)
         self.bad_luck = self.random.choice((0.1, 0.35, 0.6, 0.95))
         self.fate = Fate("simulated", "as the dice fall", world=self)
         self.log = MemoryLog()
+        self.blobs: dict[str, bytes] = {}
         self.crashes = crashes
         self.crash_count = 0
         self.stall_count = 0
@@ -198,7 +207,7 @@ class World:
         self.tasks: list[str] = []
         self.actors: dict[str, Actor] = {}
         self.safe = True
-        for name in ("guardian", "orchestrator", *(f"agents-{n}" for n in range(len(ROLES)))):
+        for name in ("guardian", "orchestrator", *self.others, *(f"agents-{n}" for n in range(len(ROLES)))):
             self.actors[name] = Actor(self, self.fresh(name))
         self.safe = False
         for actor, letter in self.backlog:
@@ -227,6 +236,9 @@ class World:
             self.actors[actor].letters.append(_Letter(id, body))
         else:
             self.backlog.append((actor, _Letter(id, body)))
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Nobody here has anything done outside; the worlds that know better say so."""
 
     def submit(self) -> None:
         number, phases = self.next(), self.random.choice((None, None, None, ["code", "test"]))

@@ -124,6 +124,7 @@ PLANTED: dict[str, list[tuple[str, Event]]] = {
     "completed after its end": [ADMITTED, (T, SUBMITTED), (T, ASSIGNED), (T, task.TaskCancelled()), (T, COMPLETED)],
     "a fourth try": [(T, SUBMITTED), *[(T, STARTED), (T, ENDED)] * 4],
     "a second review": [(T, SUBMITTED), *[(T, msgspec.structs.replace(STARTED, tier=2)), (T, ENDED)] * 2],
+    "a second council": [(T, SUBMITTED), *[(T, task.CouncilAsked("design", "timeout", "no", "t-c1"))] * 2],
     "reopened for no reason": [*BEGUN, (T, CODING), (T, CODED), (T, REOPENED)],
     "reopened though it was not done": [*BEGUN, (T, FOR_TESTS), (T, REOPENED)],
     "reopened for an earlier phase": [
@@ -162,6 +163,7 @@ def test_every_checker_can_fail(fault: str) -> None:
         (checkers.out_of_order, "completed after its end"),
         (checkers.tried_too_often, "a fourth try"),
         (checkers.tried_too_often, "a second review"),
+        (checkers.tried_too_often, "a second council"),
         (checkers.reopened_without_need, "reopened for no reason"),
         (checkers.reopened_without_need, "reopened though it was not done"),
         (checkers.reopened_without_need, "reopened for an earlier phase"),

@@ -46,8 +46,8 @@ def learn(standings: Standings, id: str, council: Council, trials: Trials) -> No
 def case_of(id: str, council: Council, trials: Trials) -> Case | None:
     """What one council taught. What was tried is counted only if the council knew it when it ended."""
     ended, gathered = council.ended, trials.gathered
-    if ended is None or gathered is None:
-        return None
+    if ended is None or gathered is None or (council.chosen is None and not ended.scores):
+        return None  # it ended before it knew the problem, which may have come since
     known = {each.candidate for each in ended.scores}
     solved: dict[str, bool] = {}
     for member in members_of(council):
