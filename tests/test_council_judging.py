@@ -290,3 +290,29 @@ def test_a_judge_that_prefers_a_place_changes_hardly_any_winner(liking: str, str
     without = changed(LIKINGS[liking], strategy, flips=False, shuffles=False)
     print(f"{strategy}, likes {liking}: {with_both:.1%}; shuffled {shuffled_only:.1%}; neither {without:.1%}")
     assert with_both < 0.05 and without > 0.15 and without > 5 * with_both
+
+
+def best_by(entries: list[Entry], lifted: float, seed: int, sittings: int) -> str:
+    """The winner by a judge who knows what each is worth, and likes the first of a sitting so much better."""
+    names = [each.candidate for each in entries]
+    heard = entries
+    for sitting in range(1, sittings + 1):
+        first = shuffled(names, seed, sitting)[0]
+        heard = [
+            each._replace(
+                reasoning=(*each.reasoning, min(10.0, 10 * each.accuracy + lifted * (each.candidate == first)))
+            )
+            for each in heard
+        ]
+    return decide("best_reasoning", heard, EVEN, seed=seed).winner
+
+
+@pytest.mark.parametrize("lifted", [1.0, 3.0])
+def test_what_a_biased_judge_knows_counts_all_the_same(lifted: float) -> None:
+    luck, wrong = random.Random(3), Counter[int]()
+    for seed in range(600):
+        entries = [entry(f"m{number}", accuracy=luck.random()) for number in (1, 2, 3)]
+        true = best_by(entries, 0, seed, 1)
+        wrong.update({sittings: best_by(entries, lifted, seed, sittings) != true for sittings in (1, 2)})
+    print(f"liked by {lifted}: wrong in {wrong[1] / 600:.1%} after one sitting, {wrong[2] / 600:.1%} after two")
+    assert wrong[2] < 0.75 * wrong[1]
