@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import actors
+from actors.agent.role import read_roles
 from actors.orchestrator.routing import Facts, Routed, Score, complexity, route, work_type_of
 from actors.orchestrator.rules import read_rules
 from actors.treasurer.asking import Model, Standing
 from actors.treasurer.choosing import Candidate
 from bus.errors import Invalid
 from bus.messages import call, run, step, task
+from cli.config import Settings
 from cli.main import cli
 from cli.verbs import route as verb
 from projections.store import Store
@@ -47,6 +49,10 @@ def routed(text: str, roles: tuple[str, ...] = WITH_CTO, *, required_role: str =
 
 def points(score: Score) -> dict[str, float]:
     return {part.name: part.points for part in score.parts}
+
+
+def test_the_examples_are_decided_by_the_roles_that_there_are() -> None:
+    assert set(WITH_CTO) == set(read_roles(OWN / "roles")) == set(Settings().agents)
 
 
 @pytest.mark.parametrize(("text", "facts", "total", "role", "confidence"), EXAMPLES)
@@ -228,14 +234,12 @@ def test_a_mistake_is_named_with_its_file_and_its_path(text: str, complaint: str
 
 
 Type = Callable[..., Result]
-CTO = 'name = "cto"\nabout = "Decides."\nprompt = "Decide."\ntools = ["read", "finish"]\n'
 
 
 @pytest.fixture
 def type_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a line in a project that has a cto, without a Witan that runs."""
-    put(tmp_path / "witan.toml", "[agents]\ncto = 1\n")
-    put(tmp_path / "witan/roles/cto.toml", CTO)
+    """Type a line in a folder that adds nothing to Witan's own files, without a Witan that runs."""
+    put(tmp_path / "witan.toml", "")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(verb, "models_here", None)
