@@ -38,16 +38,19 @@ def rows(lab: Lab) -> Iterator[Row]:
     for at_once, calls in CALLS.items():
         calls = lab.scaled(calls, WARM_UP + 3)
         with thinking(*THINK_S[at_once]):
-            bare = asyncio.run(_bare(at_once, calls))
-            ours = _ours(lab, at_once, calls)
+            bare, bare_cpu_ms = asyncio.run(_bare(at_once, calls))
+            ours, cpu_ms = _ours(lab, at_once, calls)
         for part, goal in ((0.5, GOAL_P50_MS), (0.99, GOAL_P99_MS)):
             alone, through = percentile(bare, part) * 1000, percentile(ours, part) * 1000
             name = f"calls_{at_once}_overhead_p{part * 100:.0f}_ms"
             yield at_most(name, through - alone, "ms", alone, "the bare client beyond the think time", goal)
+        yield Row(
+            f"calls_{at_once}_cpu_ms", cpu_ms, "ms", bare_cpu_ms, "the bare client; Python alone, agents included"
+        )
 
 
-async def _bare(at_once: int, calls: int) -> list[float]:
-    """What the adapter takes beyond the server's thinking, asked straight."""
+async def _bare(at_once: int, calls: int) -> tuple[list[float], float]:
+    """What the adapter takes beyond the server's thinking, asked straight; and the processor's time for a call."""
     adapter = OpenAI(PRESETS["openai"], os.environ)
     taken: list[float] = []
 
@@ -63,14 +66,15 @@ async def _bare(at_once: int, calls: int) -> list[float]:
             turns.append(Turn("assistant", (Text(reply.text), Asked(id, "checklist", reply.calls[0].input))))
             turns.append(Turn("user", (Answered(id, "1. [ ] item", True),)))
 
+    cpu_s = time.process_time()
     try:
         await asyncio.gather(*(ask_all() for _ in range(at_once)))
     finally:
         await adapter.close()
-    return taken
+    return taken, (time.process_time() - cpu_s) / (at_once * calls) * 1000
 
 
-def _ours(lab: Lab, at_once: int, calls: int) -> list[float]:
+def _ours(lab: Lab, at_once: int, calls: int) -> tuple[list[float], float]:
     folder = lab.fresh(f"calls-{at_once}")
     (folder / "roles").mkdir()
     (folder / "roles" / "coder.toml").write_text(_ROLE.format(calls))
@@ -101,7 +105,7 @@ context_max_tokens = 200000
 """
 
 
-async def _drive(app: App, at_once: int, calls: int) -> list[float]:
+async def _drive(app: App, at_once: int, calls: int) -> tuple[list[float], float]:
     asked: dict[tuple[str, int], float] = {}
     taken: list[float] = []
     left = at_once * calls
@@ -125,9 +129,10 @@ async def _drive(app: App, at_once: int, calls: int) -> list[float]:
         follower.done(len(batch))
 
     follower = await app.log.follow(["evt.step.*.*", "evt.call.*.*"], await app.log.head(), seen, 5_000)
+    cpu_s = time.process_time()
     for number in range(at_once):
         body = json.dumps({"task": f"count up {number}", "workflow": "direct"}).encode()
         await request(app.connection, "orchestrator", "submit_task", body, f"task-{number}", timeout_s=20)
     await asyncio.wait_for(ended.wait(), 240)
     await follower.close()
-    return taken
+    return taken, (time.process_time() - cpu_s) / (at_once * calls) * 1000
