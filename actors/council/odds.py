@@ -3,7 +3,7 @@
 from math import exp, inf, lgamma, log, log1p
 
 STEPS_MAX = 20_000
-TINY, CLOSE = 1e-300, 1e-15
+TINY, CLOSE, CLOSE_ENOUGH = 1e-300, 1e-15, 1e-12
 HALVINGS_MAX = 200
 
 
@@ -38,7 +38,8 @@ def quantile(share: float, a: float, b: float) -> float:
         slope = exp(_log_density(x, a, b)) if 0 < x < 1 else 0.0
         step = x - over / slope if slope > TINY else inf
         following = step if low < step < high else (low + high) / 2
-        if abs(following - x) <= CLOSE * x or following in (low, high):
+        # After a step of Newton's that is as small as this, the next would be smaller than a digit.
+        if abs(following - x) <= CLOSE_ENOUGH * x or following in (low, high):
             return following
         x = following
     return x
