@@ -137,8 +137,8 @@ def next_step(prompt: str) -> tuple[str, dict[str, Any]]:
 
 
 def over_a_cap(records: Iterable[Record]) -> list[str]:
-    """What is spent and reserved never exceeds a cap of its day, month or task: after each commit of the log."""
-    caps, extra = {"day": 0, "month": 0, "task": 0}, Counter[str]()
+    """What is spent and reserved never exceeds a cap of its day, month or task, or of councils: after each commit."""
+    caps, extra = {"day": 0, "month": 0, "task": 0, "council": 0}, Counter[str]()
     taken: Counter[tuple[str, str]] = Counter()
     open_: dict[str, budget.FundsReserved] = {}
     wrong: list[str] = []
@@ -148,7 +148,7 @@ def over_a_cap(records: Iterable[Record]) -> list[str]:
         for event in read_commit(record).events:
             match event:
                 case budget.CapsRevised():
-                    caps = {"day": event.day, "month": event.month, "task": event.task}
+                    caps = {"day": event.day, "month": event.month, "task": event.task, "council": event.council}
                 case budget.TaskToppedUp():
                     extra[event.task] += event.micro
                 case budget.FundsReserved():
@@ -168,7 +168,8 @@ def over_a_cap(records: Iterable[Record]) -> list[str]:
 
 
 def _windows(event: budget.FundsReserved) -> list[tuple[str, str]]:
-    return [("day", event.at_day), ("month", event.at_day[:7]), ("task", event.task)]
+    windows = [("day", event.at_day), ("month", event.at_day[:7]), ("task", event.task)]
+    return windows if event.purpose == "run" else [*windows, ("council", event.at_day)]
 
 
 def charged(records: Iterable[Record]) -> tuple[int, int]:
