@@ -105,15 +105,23 @@ class Actor:
         self.place = self.decider.resume_after(_Source(world.log).last, self.head)
         self.held: list[tuple[Message, _Letter | None, int]] = []
         self.answers: list[Answer] = []
-        self.cursor = self.place
+        self.looked = self.place
+        self.waiting: list[Record] = []
+        self.heard: dict[str, bool] = {}
+        """By subject: whether it follows it."""
         message = Message(f"begin-{world.next()}", None, now_s=world.now)
         outcome = self.desk.decide(lambda desk, told: self.decider.recover(desk, told), message, self.place)
         self._settle(outcome)
 
     def unread(self) -> list[Record]:
-        follows = self.decider.follows
-        records = self.world.log.records[self.cursor :]
-        return [record for record in records if any(fits(pattern, record.subject) for pattern in follows)]
+        follows, records = self.decider.follows, self.world.log.records
+        for record in records[self.looked :]:
+            if record.subject not in self.heard:
+                self.heard[record.subject] = any(fits(pattern, record.subject) for pattern in follows)
+            if self.heard[record.subject]:
+                self.waiting.append(record)
+        self.looked = len(records)
+        return self.waiting
 
     def read(self, count: int) -> None:
         for record in self.unread()[:count]:
@@ -124,7 +132,7 @@ class Actor:
                 fresh = record.seq > self.head
                 message = Message(commit.id, event, record.subject, commit.flow, self.world.now, fresh)
                 self._decide(message, None, record.seq)
-            self.cursor = record.seq
+            self.waiting.remove(record)
             self.place = min((seq for *_, seq in self.held if seq), default=record.seq + 1) - 1
         self._try_held()
 
