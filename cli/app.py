@@ -156,7 +156,7 @@ class App:
                 reviews=script.is_models or script.plays(reviewing.PHASE),
             ),
             self._treasurer(script, team),
-            Executor(team, self._hands(), partial(_produced, workflows)),
+            Executor(team, self._hands(), partial(reviewing.produced, workflows)),
             Librarian(list(playbooks.values())),
         ]
         return deciders + _hosts(settings, script, team)
@@ -205,11 +205,6 @@ def _hosts(settings: Settings, script: Script, team: Team) -> list[Decider]:
         Agents(f"agents-{number}", {name: roles[name] for name in share}, capacity, script, team)
         for number, share in enumerate(shares, 1)
     ]
-
-
-def _produced(workflows: dict[str, Workflow], name: str, phase: str) -> str:
-    """What a phase makes; a look at one is in no workflow and makes a review."""
-    return next((each.produces for each in workflows[name].phases if each.name == phase), reviewing.PHASE)
 
 
 def _script_path(script: str) -> Path:

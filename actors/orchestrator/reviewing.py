@@ -1,11 +1,14 @@
 """A look at a phase before it is done, by an architect: what it is told, and what becomes of what it says."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from actors.desk import Desk
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.roster import SUBJECT as ROSTER
 from actors.orchestrator.task import Task
+from actors.orchestrator.workflow import Workflow
 from bus.messages.agent import WorkAssigned
 from bus.messages.base import Pieces, Recovery
 from bus.messages.routing import ReviewAssigned, ReviewEnded
@@ -18,6 +21,11 @@ LOOK = (
     "Say in the summary of `finish` what whoever does it next must do differently, in a few sentences. If somebody "
     "else should do it, assign it; if only a person can decide, escalate it."
 )
+
+
+def produced(workflows: Mapping[str, Workflow], workflow: str, phase: str) -> str:
+    """What a phase makes; a look at one is in no workflow and makes a review."""
+    return next((each.produces for each in workflows[workflow].phases if each.name == phase), PHASE)
 
 
 def assigned(floor: Floor, desk: Desk, id: str) -> bool:
