@@ -15,12 +15,9 @@ from typing import Any, NamedTuple
 import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.protocol.parser import Parser
 
 from bus.errors import Unavailable
-
-Receive = Callable[[bytes, bytes, bytes | None, bytes], None]
-"""subject, reply subject, header block or None, body."""
+from bus.parser import FastParser, Receive
 
 
 class Reply(NamedTuple):
@@ -48,55 +45,6 @@ def header(block: bytes | None, name: bytes) -> str:
         return ""
     start += len(name) + 3
     return block[start:].split(b"\r\n", 1)[0].decode(errors="replace").strip()
-
-
-class _FastParser(Parser):
-    """Messages by hand; PING, PONG, INFO, +OK and -ERR by the original."""
-
-    def __init__(self, nc: Client, receivers: dict[bytes, Receive], rest: bytes) -> None:
-        self._receivers = receivers
-        super().__init__(nc)
-        self._rest = rest
-
-    def reset(self) -> None:
-        self._rest = b""
-        super().reset()
-
-    async def parse(self, data: bytes = b"") -> None:
-        if self._rest:
-            data = self._rest + data
-        place, size = 0, len(data)
-        find, receivers = data.find, self._receivers
-        while place < size:
-            line_end = find(b"\r\n", place)
-            if line_end < 0:
-                break
-            first = data[place]
-            if first != 77 and first != 72:  # neither MSG nor HMSG
-                self.buf = bytearray(data[place : line_end + 2])
-                place = line_end + 2
-                await Parser.parse(self, b"")
-                continue
-            with_headers = first == 72
-            words = data[place + (5 if with_headers else 4) : line_end].split(b" ")
-            begin = line_end + 2
-            end = begin + int(words[-1])
-            if end + 2 > size:
-                break
-            reply = words[2] if len(words) == (5 if with_headers else 4) else b""
-            body = begin + int(words[-2]) if with_headers else begin
-            block = data[begin:body] if with_headers else None
-            receive = receivers.get(words[1])
-            if receive is not None:
-                try:
-                    receive(words[0], reply, block, data[body:end])
-                except Exception as error:  # the client would stop reading for good, and say nothing
-                    told = {"message": f"a receiver of {words[0]!r} failed", "exception": error}
-                    asyncio.get_running_loop().call_exception_handler(told)
-            else:
-                await self.nc._process_msg(int(words[1]), words[0], reply, data[body:end], block)
-            place = end + 2
-        self._rest = data[place:] if place < size else b""
 
 
 async def _never(_: Any) -> None:
@@ -195,7 +143,7 @@ class Connection:
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and self.nc.is_connected and self.nc._transport is not None:
-            self.nc._transport.writelines(out)
+            self.nc._transport.write(b"".join(out))
 
     def _receive(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
         key = subject[len(self._prefix) :]
@@ -210,7 +158,7 @@ class Connection:
 
     async def _graft(self) -> None:
         rest = bytes(self.nc._ps.buf)
-        self.nc._ps = _FastParser(self.nc, self._receivers, rest)
+        self.nc._ps = FastParser(self.nc, self._receivers, rest)
         await self.subscribe((self._prefix + b">").decode(), self._receive)
 
     async def _lost(self) -> None:

@@ -132,6 +132,40 @@ def test_messages_that_arrive_byte_by_byte_are_the_same(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+@pytest.mark.parametrize("crumbs", [False, True])
+def test_our_receivers_and_the_plain_clients_own_each_hear_all_in_order(tmp_path: Path, crumbs: bool) -> None:
+    """On one connection they take turns: what one of them is told stands between what the other is told."""
+
+    async def story(server: Server) -> None:
+        async with (
+            a_proxy(server) as (proxy, url),
+            a_connection(url) as connection,
+            a_plain_client(server.url) as client,
+        ):
+            fast: list[bytes] = []
+            plain: list[bytes] = []
+
+            async def hear(message: Any) -> None:
+                plain.append(message.data)
+
+            await connection.subscribe("live.fast", lambda _, __, ___, body: fast.append(body))
+            await connection.nc.subscribe("live.plain", cb=hear)
+            await connection.nc.flush()
+            proxy.crumbs = crumbs
+            dice, count = random.Random(3), 60 if crumbs else 3000
+            for number in range(count):
+                subject = dice.choice(["live.fast", "live.plain"])
+                body = b"%d %b" % (number, b"x" * dice.choice([0, 3, 500, 40 if crumbs else 9000]))
+                await client.publish(subject, body, headers={"A": "1"} if number % 5 == 0 else None)
+            await until(lambda: len(fast) + len(plain) == count)
+            numbers = [[int(body.split(b" ")[0]) for body in heard] for heard in (fast, plain)]
+            assert numbers == [sorted(each) for each in numbers] and sorted([*numbers[0], *numbers[1]]) == list(
+                range(count)
+            )
+
+    told(tmp_path, story)
+
+
 def test_large_messages_and_many_at_once_keep_their_order(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         dice = random.Random(2)
