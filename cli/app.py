@@ -45,6 +45,7 @@ from bus.connection import Connection, connect
 from bus.errors import Refused
 from bus.jetstream import JetStreamLog
 from cli.config import Settings
+from cli.convened import new_council, rules_of
 from cli.head_start import HeadStart
 from cli.shelf import read_shelf, shelves
 from projections.apart import Where
@@ -146,18 +147,21 @@ class App:
         playbooks = {name: found.what for name, found in shelf.playbooks.items()}
         team = Team(roles, playbooks, settings.territories)
         _refuse_unless_staffed(workflows, settings)
+        council = rules_of(settings, script)
         deciders: list[Decider] = [
             Guardian(settings.freeze_answer_s),
             Orchestrator(
                 workflows,
                 settings.lease_s,
                 settings.pipelines,
+                settings.council_after_retries if council.enabled else None,
                 rules=read_rules(*shelves(settings)),
                 reviews=script.is_models or script.plays(reviewing.PHASE),
             ),
             self._treasurer(script, team),
             Executor(team, self._hands(), partial(reviewing.produced, workflows)),
             Librarian(list(playbooks.values())),
+            new_council(council, team, workflows, self._clock),
         ]
         return deciders + _hosts(settings, script, team)
 

@@ -10,12 +10,20 @@ from msgspec import Meta, field
 
 from bus.errors import Invalid
 from bus.subjects import TOKEN_PATTERN
+from cli.surroundings import spoken
 
 PROJECT_FILE = "witan.toml"
-PREFIX = "WITAN_"
 
 Count = Annotated[int, Meta(ge=0, le=1000)]
 Role = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
+Criterion = Literal["correctness", "reasoning", "tests", "confidence"]
+Weight = Annotated[float, Meta(ge=0, le=1000)]
+MERGED: dict[str, tuple[Any, Any]] = {"agents": (Role, Count), "council_weights": (Criterion, Weight)}
+"""Tables that keep what a source does not name: what their keys and their values are."""
+
+
+def _as_the_sources_have_it() -> dict[Criterion, float]:
+    return {"correctness": 40, "reasoning": 25, "tests": 20, "confidence": 15}
 
 
 def _one_each() -> dict[str, int]:
@@ -64,6 +72,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     council_usd: Annotated[
         float, Meta(ge=0, le=1_000_000, description="dollars that the council may spend on a UTC day")
     ] = 1.0
+    council_enabled: Annotated[
+        bool, Meta(description="true or false: whether models are asked together about a task that is stuck")
+    ] = True
+    council_models: Annotated[
+        list[Annotated[str, Meta(min_length=1)]],
+        Meta(description="a list of who may be asked: provider, family, model or glob over provider/model; empty: all"),
+    ] = field(default_factory=list)
+    council_judge: Annotated[
+        str, Meta(description="who judges, if it can be asked: provider, family, model or glob; empty: whoever suits")
+    ] = ""
+    council_after_retries: Annotated[
+        int, Meta(ge=0, le=100, description="a whole number, 0 to 100: so many retries come before review and council")
+    ] = 3
+    council_timeout_ms: Annotated[
+        int, Meta(ge=1000, le=3_600_000, description="milliseconds, 1000 to 3600000: a council ends after so long")
+    ] = 30_000
+    council_size: Annotated[
+        Literal["minimal", "standard", "full"], Meta(description="at most 2, 3 or 5 models are asked at once")
+    ] = "standard"
+    council_strategy: Annotated[
+        Literal["", "majority", "weighted", "best_reasoning", "test_winner", "consensus"],
+        Meta(description="how a winner is chosen; empty: as it suits the type of the problem"),
+    ] = ""
+    council_weights: Annotated[
+        dict[Criterion, Weight],
+        Meta(description="a table: how much correctness, reasoning, tests, confidence count, 0 to 1000 each"),
+    ] = field(default_factory=_as_the_sources_have_it)
     territories: Annotated[
         dict[str, list[str]],
         Meta(description="a table: for an agent, the globs that it may write; unnamed agents have their role's"),
@@ -132,8 +167,9 @@ def load(
     home = project.parent if project else here
     values: dict[str, Any] = {name: getattr(_DEFAULTS, name) for name in _TYPES}
     values["state_dir"] = home / _DEFAULTS.state_dir
-    values["agents"] = dict(_DEFAULTS.agents)
-    origins = {key: "default" for key in [*_TYPES, *(f"agents.{role}" for role in _DEFAULTS.agents)] if key != "agents"}
+    values |= {name: dict(values[name]) for name in MERGED}
+    keys = [f"{name}.{key}" for name in MERGED for key in values[name]]
+    origins = dict.fromkeys([*(name for name in _TYPES if name not in MERGED), *keys], "default")
     layers = (
         _in_file(_user_file(env), home),
         _in_file(project, home),
@@ -170,15 +206,9 @@ def _in_file(path: Path | None, home: Path) -> Iterator[_Said]:
 
 
 def _in_environment(env: Mapping[str, str], here: Path) -> Iterator[_Said]:
-    for variable, text in env.items():
-        if not variable.startswith(PREFIX):
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name in _TYPES:
-            is_text = isinstance(getattr(_DEFAULTS, name), str | Path)
-            yield _Said(name, text if is_text else _value_of(text), f"environment {variable}", here)
-        else:
-            _refuse_slip(name, variable)
+    defaults = {name: getattr(_DEFAULTS, name) for name in _TYPES}
+    for name, value, variable in spoken(env, defaults):
+        yield _Said(name, value, f"environment {variable}", here)
 
 
 def _on_line(flags: Mapping[str, object] | None, here: Path) -> Iterator[_Said]:
@@ -186,36 +216,19 @@ def _on_line(flags: Mapping[str, object] | None, here: Path) -> Iterator[_Said]:
     yield from (_Said(name, value, f"flag --{name.replace('_', '-')}", here) for name, value in given.items())
 
 
-def _value_of(text: str) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError):
-        import tomllib
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _refuse_slip(name: str, variable: str) -> None:
-    """Other programs have variables that begin like ours; one that all but spells a setting is a mistake."""
-    from difflib import get_close_matches
-
-    for meant in get_close_matches(name, _TYPES, 1, 0.8):
-        raise Invalid(f"environment {variable}: there is no such setting", f"Did you mean {PREFIX}{meant.upper()}?")
-
-
 def _take(said: _Said, values: dict[str, Any], origins: dict[str, str]) -> None:
     if said.name not in _TYPES:
         raise Invalid(f"{said.origin}: $.{said.name}: there is no such setting", f"Known: {', '.join(_TYPES)}.")
-    if said.name != "agents":
+    if said.name not in MERGED:
         values[said.name] = _read(said, said.value, _TYPES[said.name], said.name)
         origins[said.name] = said.origin
         return
-    for role, count in _read(said, said.value, dict[str, Any], "agents").items():
-        _read(said, role, Role, f"agents.{role}")
-        values["agents"][role] = _read(said, count, Count, f"agents.{role}")
-        origins[f"agents.{role}"] = said.origin
+    named, counted = MERGED[said.name]
+    for key, value in _read(said, said.value, dict[str, Any], said.name).items():
+        place = f"{said.name}.{key}"
+        _read(said, key, named, place)
+        values[said.name][key] = _read(said, value, counted, place)
+        origins[place] = said.origin
 
 
 def _read(said: _Said, value: object, type: Any, path: str) -> Any:
@@ -234,4 +247,4 @@ def _allowed(name: str) -> str:
     plain, *notes = get_args(_TYPES[name])
     words: Iterable[str] = (note.description for note in notes if isinstance(note, Meta) and note.description)
     choices = get_args(plain) if isinstance(getattr(_DEFAULTS, name), str) else ()
-    return "; ".join([*([f"one of {', '.join(choices)}"] if choices else []), *words])
+    return "; ".join([*([f"one of {', '.join(filter(None, choices))}"] if choices else []), *words])

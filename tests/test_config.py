@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.agent.mind import MODELS, Script, ScriptedReply
+from actors.council.rules import Rules
 from bus.errors import Invalid
 from cli.config import Settings, documented, load
+from cli.convened import rules_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -140,3 +143,55 @@ def test_it_costs_nothing_to_import() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     heavy = {"asyncio", "tomllib", "difflib", "nats", "click", "duckdb", "pykka", "rich", "structlog", "logging"}
     assert not heavy & set(loaded.split())
+
+
+def test_the_council_is_set_by_the_names_that_others_gave_it_too(tmp_path: Path) -> None:
+    environ = {
+        "COUNCIL_ENABLED": "false",
+        "COUNCIL_MODELS": "deepseek,gemini, gpt",
+        "COUNCIL_JUDGE": "claude",
+        "COUNCIL_TRIGGER_AFTER_RETRIES": "2",
+        "COUNCIL_DAILY_BUDGET": "5.00",
+        "COUNCIL_TIMEOUT_MS": "45000",
+        "WITAN_COUNCIL_TIMEOUT_MS": "20000",
+    }
+    settings, origins = load(cwd=tmp_path, environ=environ)
+    assert (settings.council_enabled, settings.council_models) == (False, ["deepseek", "gemini", "gpt"])
+    assert (settings.council_judge, settings.council_after_retries, settings.council_usd) == ("claude", 2, 5.0)
+    assert settings.council_timeout_ms == 20_000
+    assert origins["council_usd"] == "environment COUNCIL_DAILY_BUDGET"
+    assert origins["council_timeout_ms"] == "environment WITAN_COUNCIL_TIMEOUT_MS"
+
+
+def test_a_mistake_about_the_council_is_told_with_its_place(tmp_path: Path) -> None:
+    for environ, place in (
+        ({"COUNCIL_MODEL": "gpt"}, "environment COUNCIL_MODEL: there is no such setting"),
+        ({"COUNCIL_ENABLED": "maybe"}, "environment COUNCIL_ENABLED: $.council_enabled"),
+        ({"COUNCIL_TIMEOUT_MS": "5"}, "environment COUNCIL_TIMEOUT_MS: $.council_timeout_ms"),
+        ({"WITAN_COUNCIL_STRATEGY": "luck"}, "environment WITAN_COUNCIL_STRATEGY: $.council_strategy"),
+        ({"WITAN_COUNCIL_WEIGHTS": "{looks = 3}"}, "environment WITAN_COUNCIL_WEIGHTS: $.council_weights.looks"),
+        ({"WITAN_COUNCIL_WEIGHTS": "{tests = -1}"}, "environment WITAN_COUNCIL_WEIGHTS: $.council_weights.tests"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            load(cwd=tmp_path, environ=environ)
+        assert str(refused.value).startswith(place) and refused.value.what_next
+    assert load(cwd=tmp_path, environ={"COUNCIL_TAX": "high"}).settings.council_enabled
+
+
+@pytest.mark.parametrize(("text", "meant"), [("1", True), ("Yes", True), ("off", False), ("false", False)])
+def test_true_is_said_in_many_ways_in_the_environment(tmp_path: Path, text: str, meant: bool) -> None:
+    assert load(cwd=tmp_path, environ={"COUNCIL_ENABLED": text}).settings.council_enabled is meant
+
+
+def test_a_weight_that_is_not_named_keeps_its_default_and_all_defaults_are_the_councils_own(tmp_path: Path) -> None:
+    (tmp_path / "witan.toml").write_text("[council_weights]\ntests = 50")
+    settings, origins = load(cwd=tmp_path, environ={})
+    assert settings.council_weights == {"correctness": 40, "reasoning": 25, "tests": 50, "confidence": 15}
+    assert origins["council_weights.tests"] == str(tmp_path / "witan.toml")
+    assert origins["council_weights.reasoning"] == "default"
+    assert rules_of(Settings(council_enabled=True), MODELS) == Rules()
+
+
+def test_with_a_script_there_is_no_council() -> None:
+    demo = Script("demo", "it plays", [ScriptedReply("code", "a.md", "markdown", "done")])
+    assert not rules_of(Settings(), demo).enabled

@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from cli.config import Settings, documented, load
+from cli.config import Config, Settings, documented, load
 from cli.output import Form, formatted, print_rows
 
 
@@ -20,7 +20,7 @@ def show(origin: bool, form: Form) -> None:
     config = load()
     about = {name: text for name, text, _ in documented()}
     columns = ["setting", "value", "origin", "meaning"]
-    rows = [[name, value, config.origins[name], about[name.split(".")[0]]] for name, value in _values(config.settings)]
+    rows = [[name, value, _origin(config, name), about[name.split(".")[0]]] for name, value in _values(config.settings)]
     if form is Form.TABLE:
         kept = 3 if origin else 2
         columns, rows = columns[:kept], [row[:kept] for row in rows]
@@ -49,6 +49,11 @@ def _values(settings: Settings) -> list[tuple[str, object]]:
         else:
             told.append((name, str(value) if name == "state_dir" else value))
     return told
+
+
+def _origin(config: Config, name: str) -> str:
+    """Of a table that one source says whole, all entries have one origin."""
+    return config.origins.get(name) or config.origins[name.split(".")[0]]
 
 
 def _fields(kind: type[msgspec.Struct]) -> str:
