@@ -99,7 +99,7 @@ def whole(app: App) -> list[Record]:
 
 def offered(app: App) -> dict[str, Any]:
     answer = app.bridge.run(request(app.connection, "treasurer", "list_models", b"{}", fresh_id(), 20), timeout_s=30)
-    return {each["model"]: each for each in answer["models"]}
+    return {each["model"]: each for each in msgspec.convert(answer["models"], list[dict[str, Any]])}
 
 
 def test_three_members_and_a_judge_answer_side_by_side_and_nobody_overhears_them(
