@@ -141,3 +141,8 @@ def all_tried(told: Play, *tests: Any) -> Play:
         reply(told, f"m{number}", proposal(f"tick = {number}\n"))
         tried(told, f"m{number}", results)
     return told
+
+
+def effects(told: Play) -> list[Effect]:
+    assert told.outcome is not None
+    return told.outcome.effects

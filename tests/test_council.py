@@ -8,12 +8,12 @@ import pytest
 
 from actors.council.problem import Brief, Words
 from actors.council.rules import Rules
-from actors.decider import Answer, Done, Effect, Hold
-from bus.messages import call, guardian, task
+from actors.decider import Answer, Done, Effect
+from bus.messages import call, task
 from bus.messages import council as said
 from bus.messages.base import ToolCall
 from bus.messages.run import RunFinished
-from bus.messages.trial import CandidateTried, GatheringFailed
+from bus.messages.trial import GatheringFailed
 from tests.council_ground import (
     BY_HAND,
     CODING,
@@ -29,6 +29,7 @@ from tests.council_ground import (
     T1,
     TRIAL,
     all_tried,
+    effects,
     end_of,
     fail,
     gather,
@@ -45,14 +46,6 @@ from tests.council_ground import (
     verdicts,
 )
 from tests.given import NOW, Play
-
-GUARDIAN = "evt.guardian.main"
-FREEZE, THAW = guardian.FreezeOrdered(order="f1", actors=["council"]), guardian.ThawOrdered(order="f2")
-
-
-def effects(told: Play) -> list[Effect]:
-    assert told.outcome is not None
-    return told.outcome.effects
 
 
 def test_a_council_is_convened_with_what_the_log_knows_of_the_problem() -> None:
@@ -282,6 +275,12 @@ def test_no_money_for_any_member_is_an_answer() -> None:
     assert end_of(told).outcome == "no_money"
 
 
+def test_a_council_that_cannot_pay_anybody_asks_nobody() -> None:
+    told = gather(play().hears(CONVENE))
+    told.hears(Answer("list_models", {"ok": True, "models": FOUR, "left_micro": 1}))
+    assert end_of(told).outcome == "no_money" and not told.events(said.OpinionAsked)
+
+
 def test_no_money_for_some_and_no_sense_from_others_is_no_answer() -> None:
     told = sitting()
     fail(told, "m1", "budget")
@@ -340,47 +339,6 @@ def test_it_is_called_off_when_nobody_needs_it_any_more() -> None:
     assert (end_of(told).outcome, end_of(told).reason) == ("called_off", "the task was cancelled")
     assert effects(told) == [Effect(f"time/{COUNCIL}", None)]
     told.hears(said.CallOff(task_id="t1")).then_nothing().then_answered(councils=[])
-
-
-def test_a_freeze_holds_what_it_would_begin_and_the_time_counts_on() -> None:
-    told = sitting().hears(FREEZE, GUARDIAN)
-    assert sent(told) == ["acknowledge_freeze"]
-    with pytest.raises(Hold):
-        reply(told, "m1", proposal())
-    with pytest.raises(Hold):
-        play().given(GUARDIAN, FREEZE).hears(CONVENE)
-    assert end_of(time_over(told)).outcome == "too_late"
-
-
-def test_after_a_thaw_it_goes_on() -> None:
-    told = gather(play().hears(CONVENE)).hears(FREEZE, GUARDIAN)
-    with pytest.raises(Hold):
-        offer(told)
-    told.begin()
-    assert sent(told) == ["join_watch", "acknowledge_freeze"]
-    assert sent(told.hears(THAW, GUARDIAN)) == ["list_models"]
-    assert offer(told).events(said.MembersChosen)
-
-
-def test_a_start_sets_the_clock_again_and_goes_on_where_it_was() -> None:
-    told = gather(play().hears(CONVENE)).begin()
-    assert sent(told) == ["join_watch", "list_models"]
-    assert effects(told) == [Effect(f"time/{COUNCIL}", NOW + LIMIT_S)]
-    offer(told).begin()
-    assert told.events() == [] and sent(told) == ["join_watch"]
-    for member in ("m1", "m2", "m3"):
-        fail(told, member)
-    assert end_of(told).outcome == "no_answer"
-    assert told.begin().events() == [] and effects(told) == []
-
-
-def test_a_start_decides_on_what_was_tried_meanwhile() -> None:
-    told = sitting()
-    for member in ("m1", "m2"):
-        fail(told, member)
-    reply(told, "m3", proposal())
-    told.given(TRIAL, CandidateTried(candidate="m3", applies=True, tests=GREEN))
-    assert end_of(told.begin()).winner == "m3"
 
 
 def test_other_answers_and_ends_mean_nothing_to_it() -> None:

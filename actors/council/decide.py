@@ -159,12 +159,14 @@ class Council:
         for id in waiting:
             view = self._view(desk, id)
             if view.council.chosen is None and not view.is_over(desk.message.now_s):
-                self._appoint(desk, id, view, appointing.appoint(view, fields, self.standings, self.rules))
+                self._appoint(desk, id, view, fields)
 
-    def _appoint(self, desk: Desk, id: str, view: View, chosen: said.MembersChosen) -> None:
+    def _appoint(self, desk: Desk, id: str, view: View, fields: dict[str, Any]) -> None:
+        ground = view, fields, self.standings, self.rules
+        chosen = appointing.appoint(*ground)
         desk.append(f"evt.council.{id}", chosen, flow=self.sitting[id])
         if not chosen.members:
-            self._end(desk, id, sitting.ended(view.council, "nobody", chosen.note))
+            self._end(desk, id, sitting.ended(view.council, appointing.why_nobody(*ground), chosen.note))
             return
         try:
             asks = appointing.opinions_of(view, chosen, desk.blob)
