@@ -6,12 +6,14 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.shell import Failed
+from actors.treasurer.prices import load_list
 from bus import commands
 from bus.commands import request
 from bus.ids import derived_id
@@ -27,6 +29,13 @@ from tests.test_models_at_work import witan as others
 Y, Z = derived_id("submit-y"), derived_id("submit-z")
 ADVICE = "total() adds floats: use Decimal in calc.py line 1, the tests compare cents."
 CODE = "def total(values):\n    try:\n        return sum(values)\n    except:\n        pass\n"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _loaded() -> None:
+    """A machine that is busy with other tests takes seconds to load these; providers are asked within three."""
+    import_module("anthropic")
+    load_list()
 
 
 class Claude(FakeAnthropic):
