@@ -10,7 +10,10 @@ import msgspec
 from actors.agent.mind import Script, ScriptedReply
 from actors.desk import Desk
 from actors.recovery import FAILURES
+from bus.envelope import Record
+from bus.log import Loaded, MemoryLog, fits
 from bus.messages.agent import WorkAssigned
+from bus.messages.routing import AssignTask
 from bus.messages.run import RunFailed
 
 _FAULTS = tomllib.loads((Path(__file__).parent / "recovery_corpus.toml").read_text())["faults"]
@@ -53,3 +56,31 @@ def _named(event: Any) -> Any:
         return event
     kind, _, text = event.reason.partition("\n")
     return msgspec.structs.replace(event, reason=text, failure=kind or "unknown")
+
+
+def assignment(dice: random.Random, id: str) -> AssignTask:
+    """Somebody is named for a task, perhaps one that does not exist, or the rules decide."""
+    who: list[dict[str, Any]] = [{"auto": True}, {"role": "cto"}, {"role": "coder"}, {"agent": "coder-02"}]
+    who += [{"agent": "coder-01"}, {"agent": "designer-01"}, {"agent": "cto-01"}, {"agent": "nobody"}, {}]
+    return AssignTask(task_id=id, reason="so it is", **dice.choice(who))
+
+
+class Source:
+    """Entities, read from the log in memory."""
+
+    def __init__(self, log: MemoryLog, blobs: dict[str, bytes] | None = None) -> None:
+        self.log, self.blobs = log, {} if blobs is None else blobs
+
+    def read(self, subject: str, after: int = 0) -> list[Record]:
+        return self.log.read_now(subject, after)
+
+    def load(self, subject: str) -> Loaded:
+        return self.log.load_now(subject)
+
+    def last(self, pattern: str) -> Record | None:
+        return next((record for record in reversed(self.log.records) if fits(pattern, record.subject)), None)
+
+    def blob(self, digest: str) -> bytes:
+        if digest not in self.blobs:
+            raise Missing(digest)
+        return self.blobs[digest]

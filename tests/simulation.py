@@ -23,12 +23,12 @@ from actors.orchestrator.task import ENDED
 from actors.orchestrator.workflow import Phase, Workflow
 from bus.blobs import sha256
 from bus.envelope import Record
-from bus.errors import Missing, WitanError
-from bus.log import Loaded, MemoryLog, fits
+from bus.errors import WitanError
+from bus.log import MemoryLog, fits
 from bus.messages import guardian, routing, task
 from bus.messages.base import Command
 from bus.messages.kinds import read_commit
-from tests.fates import Fate, FatedDesk
+from tests.fates import Fate, FatedDesk, Source, assignment
 
 WORKFLOW = Workflow(
     "small",
@@ -64,25 +64,6 @@ class _Letter(NamedTuple):
     command: Command
 
 
-class _Source:
-    def __init__(self, log: MemoryLog, blobs: dict[str, bytes] | None = None) -> None:
-        self.log, self.blobs = log, {} if blobs is None else blobs
-
-    def read(self, subject: str, after: int = 0) -> list[Record]:
-        return self.log.read_now(subject, after)
-
-    def load(self, subject: str) -> Loaded:
-        return self.log.load_now(subject)
-
-    def last(self, pattern: str) -> Record | None:
-        return next((record for record in reversed(self.log.records) if fits(pattern, record.subject)), None)
-
-    def blob(self, digest: str) -> bytes:
-        if digest not in self.blobs:
-            raise Missing(digest)
-        return self.blobs[digest]
-
-
 class Actor:
     """What the shell is to a real actor, without threads and without a loop."""
 
@@ -99,10 +80,10 @@ class Actor:
     def begin(self) -> None:
         """As after a crash: nothing in memory, everything from the log."""
         world = self.world
-        self.desk = FatedDesk(self.name, FOLDS, _Source(world.log, world.blobs))
+        self.desk = FatedDesk(self.name, FOLDS, Source(world.log, world.blobs))
         self.decider = world.fresh(self.name)
         self.head = len(world.log.records)
-        self.place = self.decider.resume_after(_Source(world.log).last, self.head)
+        self.place = self.decider.resume_after(Source(world.log).last, self.head)
         self.held: list[tuple[Message, _Letter | None, int]] = []
         self.answers: list[Answer] = []
         self.looked = self.place
@@ -257,12 +238,6 @@ class World:
     def task_ids(self) -> list[str]:
         return sorted({record.subject[9:] for record in self.log.records if record.subject.startswith("evt.task.")})
 
-    def assignment(self, id: str) -> Command:
-        """Somebody is named, perhaps one that does not exist, or the rules decide."""
-        who: list[dict[str, Any]] = [{"auto": True}, {"role": "cto"}, {"role": "coder"}, {"agent": "coder-02"}]
-        who += [{"agent": "coder-01"}, {"agent": "designer-01"}, {"agent": "cto-01"}, {"agent": "nobody"}, {}]
-        return routing.AssignTask(task_id=id, reason="so it is", **self.random.choice(who))
-
     def meddle(self) -> None:
         """Somebody wants something."""
         ids = self.task_ids()
@@ -284,7 +259,7 @@ class World:
             ("orchestrator", task.ResetTask(task_id=id)),
             ("orchestrator", task.ResetTask(task_id=id)),
             ("orchestrator", routing.EscalateTask(task_id=id, reason="which?", urgency="high")),
-            *[("orchestrator", self.assignment(id)) for _ in range(4)],
+            *[("orchestrator", assignment(self.random, id)) for _ in range(4)],
         ]
         if self.random.random() < 0.3:
             wishes = [("orchestrator", task.CancelTask(task_id=id))]
@@ -411,4 +386,4 @@ class World:
         return all(self.status(id) in ENDED for id in self.task_ids())
 
     def status(self, id: str) -> str:
-        return str(Desk("observer", FOLDS, _Source(self.log)).state(f"evt.task.{id}").status)
+        return str(Desk("observer", FOLDS, Source(self.log)).state(f"evt.task.{id}").status)
