@@ -11,6 +11,7 @@ from actors.agent.mind import Script, ScriptedReply
 from actors.desk import Desk
 from actors.recovery import FAILURES
 from bus.envelope import Record
+from bus.errors import Missing
 from bus.log import Loaded, MemoryLog, fits
 from bus.messages.agent import WorkAssigned
 from bus.messages.routing import AssignTask
