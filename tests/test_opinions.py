@@ -44,6 +44,15 @@ def test_exactly_the_named_model_is_asked_though_a_free_one_is_there() -> None:
     assert counter.buyer.under_way == {} and counter.budget.open == {}
 
 
+def test_an_opinion_is_read_again_after_a_crash_until_it_has_its_end_and_then_forgotten() -> None:
+    counter = Counter()
+    opinion = counter.asks(GPT)
+    assert counter.outcome is not None and counter.outcome.opened == [opinion.key]
+    counter.says(opinion)
+    assert counter.outcome.closed == [opinion.key]
+    assert opinion.subject not in counter.desk._entities
+
+
 def test_a_local_opinion_costs_nothing() -> None:
     counter = Counter()
     assert counter.says(counter.asks(QWEN)).events(call.ModelReplied)[0].micro == 0
@@ -72,10 +81,11 @@ def test_a_reply_is_no_longer_than_the_model_and_its_room_allow() -> None:
     assert counter.asking().prompt.json_schema is None
 
 
-def test_what_is_reserved_is_enough_for_a_token_for_every_byte() -> None:
+def test_what_is_reserved_is_enough_for_a_token_for_every_byte_also_of_the_schema() -> None:
     counter = Counter()
-    content = msgspec.json.encode(WORDS)
-    counter.asks(GPT, bytes=len(content))
+    schema = {**SCHEMA, "description": "very " * 1000}
+    content = msgspec.json.encode(msgspec.structs.replace(WORDS, schema=schema))
+    counter.asks(GPT, words=counter.given_blob(content), bytes=len(content))
     (reserved,) = counter.events(budget.FundsReserved)
     most = read_prices(()).bound_of("openai", "gpt-4o", len(content), WORDS.output_max_tokens)
     assert most is not None and reserved.micro > most
