@@ -18,6 +18,9 @@ def work(dice: random.Random, task: str, phase: str, items: int) -> Iterator[Sai
     """Some turns of a run; whoever takes part may stop listening after any commit."""
     yield "run", [run.RunStarted(task, phase, "dev", "scripted")]
     first: list[Event] = [step.StepsOpened(task, phase, "dev")]
+    if dice.random() < 0.2:
+        yield from _solution(dice, first)
+        first = []
     for turn in range(1, dice.randrange(2, 6)):
         yield "step", [*first, step.ModelRequested(turn)]
         if dice.random() < 0.1:
@@ -30,6 +33,18 @@ def work(dice: random.Random, task: str, phase: str, items: int) -> Iterator[Sai
         for place, wish in enumerate(calls, 1):
             yield from _call(dice, f"{turn}-{place}", wish, items)
     yield "step", [*first, step.ModelRequested(9)]
+
+
+def _solution(dice: random.Random, first: list[Event]) -> Iterator[Said]:
+    """A council's answer is applied and tested before the mind is asked at all."""
+    yield "step", [*first, step.ToolRequested("0-1", "apply", {"solution": "ab" * 32})]
+    ok = yield from _effect(dice, "0-1", "apply", 0)
+    if ok:
+        yield "step", [step.StepEnded("0-1", True), step.ToolRequested("0-2", "test", {})]
+        ok = yield from _effect(dice, "0-2", "test", 0)
+        yield "step", [step.StepEnded("0-2", ok, failure="" if ok else "test_failure")]
+    else:
+        yield "step", [step.StepEnded("0-1", False, failure="permission_denied")]
 
 
 def _input(dice: random.Random, tool: str) -> Pieces:

@@ -1,9 +1,11 @@
 """A run that begins with a council's solution: it is applied and tested first, and the mind is told how that went."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from actors.agent.decide import Agents
 from actors.agent.loop import APPLIED, GREEN, NOT_APPLIED, RED
@@ -23,6 +25,7 @@ from bus.messages import exec, step
 from bus.messages.agent import WorkAssigned
 from bus.messages.base import Excerpt, Recovery, TestResults
 from bus.messages.run import RunFailed
+from cli.trace import tree_of
 from tests.given import Play
 from tests.test_context import quoted
 from tests.test_loop import (
@@ -177,6 +180,21 @@ def test_the_story_of_a_long_run_begins_with_the_solution() -> None:
     told = story_of(transcript.rounds, 2, 1000)
     assert told.index("Before reply 1: 0-1 apply: done") < told.index("0-2 test") < told.index("Reply 1")
     assert "Files written so far: a.py" in told
+
+
+def test_a_trace_says_what_came_before_the_first_turn() -> None:
+    told = {"ms": 1, "ok": True, "loop": False, "failure": "", "exit": None, "ended_by": None, "again": 0, "input": ""}
+    steps = [
+        {**told, "turn": turn, "call": call, "tool": tool, "thought": None, "observation": ""}
+        for turn, call, tool in ((0, "0-1", "apply"), (0, "0-2", "test"), (1, "1-1", "read"))
+    ]
+    run = {"phase": "code", "agent": "c", "run": "t-1", "attempt": 1, "outcome": "finished", "seconds": 1.0}
+    about = {**run, "recovery": "timeout", "reason": "", "failure": "", "steps": steps}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(tree_of("t", [about], full=False))
+    text = console.export_text()
+    assert text.index("before the first turn") < text.index("0-1 apply") < text.index("0-2 test")
+    assert text.index("0-2 test") < text.index("turn 1") < text.index("1-1 read")
 
 
 def a_workspace(tmp_path: Path) -> Opened:
