@@ -232,6 +232,8 @@ def test_without_its_judge_a_council_decides_all_the_same() -> None:
 
 
 def test_a_consensus_is_put_together_and_tried_like_any_other() -> None:
+    told = all_tried(sitting(Rules(strategy="consensus", limit_s=LIMIT_S)), RED, GREEN, RED)
+    assert end_of(told).winner == "m2", "one alone is not combined with what is wrong"
     told = all_tried(sitting(Rules(strategy="consensus", limit_s=LIMIT_S)), GREEN, GREEN, RED)
     (asked,) = told.events(said.OpinionAsked)
     assert (asked.member, asked.purpose) == ("c1", "combine")

@@ -108,7 +108,7 @@ def next_opinion(view: View, fetch: Callable[[str], bytes]) -> Ask | None:
     if council.chosen is None or gathered is None:
         return None
     if view.strategy == "consensus" and COMBINED not in council.asked:
-        parts = view.able if len(view.able) > 1 else [each for each in view.entries if each.tried.applies]
+        parts = view.able or [each for each in view.entries if each.tried.applies]
         model = council.chosen.judge or (parts[0].model if parts else "")
         if len(parts) > 1 and "/" in model:
             shown = _shown(view, [each.candidate for each in parts], fetch)
