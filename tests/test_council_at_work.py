@@ -58,7 +58,7 @@ class Stuck(FakeOpenAI):
             return said(SAID[body["model"]], model=body["model"])
         if "council's solution" in request.body.decode():
             return DONE
-        before = sum(each["role"] == "assistant" for each in body["messages"])
+        before = int(sum(each["role"] == "assistant" for each in body["messages"]))
         return STUCK[min(before, len(STUCK) - 1)]
 
 
