@@ -13,7 +13,7 @@ import nats
 from nats.js import JetStreamContext
 
 from actors.folds import FOLDS
-from bus.envelope import Commit, Draft, encode, link
+from bus.envelope import Commit, Draft, Record, encode, link
 from bus.messages.base import Event
 from bus.messages.kinds import read_commit
 from bus.messages.task import AssignmentLost, PhaseAssigned
@@ -79,10 +79,12 @@ async def _rate(subjects: list[str], load: Callable[[str], Awaitable[int]]) -> f
 
 
 async def _load(here: Ground, subject: str) -> int:
+    """As a desk does it."""
     fold = FOLDS["task"]
     state, commits = fold.initial(), 0
-    for record in await here.log.read(subject):
-        commit = read_commit(record)
+    loaded = await here.log.load(subject)
+    for body in loaded.bodies:
+        commit = read_commit(Record(subject, loaded.seq, body))
         for event in commit.events:
             state = fold.evolve(state, event)
         commits = commit.v
