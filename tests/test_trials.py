@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from bus.messages.trial import CandidateTried, GatheringFailed, ProblemGathered
 from tests.trial_ground import COMMAND, RIGHT, SECRET, TESTS, WRONG, Ground, changing, gather, ground_in
 
 FIX = Change("src/sums.py", RIGHT, "    return a - b\n")
+QUICK = "python3 -S -c 'import sys; sys.path.insert(0, \".\"); from tests.test_sums import test_add; test_add()'"
+"""Tests without a framework, where it is not about their results."""
 ENDLESS = changing(Change("src/sums.py", "import time\ntime.sleep(1000)\n"))
 
 
@@ -52,7 +55,8 @@ def looks(folder: Path) -> dict[str, bytes]:
 def commands_of(ground: Ground) -> list[int]:
     """Processes of trials; the warden itself and its keepers carry the mark too."""
     of, warden = mark(ground.state / "execs"), ground.commands._warden
-    assert warden is not None
+    if warden is None:
+        return []
     words = Path(f"/proc/{warden.pid}/cmdline").read_bytes()
     alive = [task.pid for task in tasks() if not task.ended and marked(task.pid, of)]
     return [pid for pid in alive if _words(pid) not in (words, b"")]
@@ -170,8 +174,8 @@ def test_the_tree_is_the_workspace_with_all_that_is_not_committed(held: Ground) 
 
 def test_what_tests_write_in_place_does_not_reach_the_workspace(held: Ground) -> None:
     spoils = "import os\nfor name in ('src/sums.py', 'tests/test_sums.py'):\n    open(name, 'a').write('# spoilt')\n"
-    event = held.tried(changing(Change("src/sums.py", spoils + WRONG.replace("-", "+"))))
-    assert event.tests is not None, "the fixture looks at the workspace"
+    event = held.tried(changing(Change("src/sums.py", spoils + WRONG.replace("-", "+"))), tests=QUICK)
+    assert event.tests is not None and not event.tests.errors, "the fixture looks at the workspace"
 
 
 def test_packages_beside_git_are_lent_to_be_read_only(held: Ground) -> None:
@@ -210,6 +214,24 @@ def test_without_time_or_command_or_sandbox_nothing_is_run(ground: Ground) -> No
         assert (event.applies, event.syntax, event.tests, event.reason) == (True, True, None, reason)
 
 
+def test_a_warden_that_dies_in_the_middle_leaves_nothing_and_the_trial_is_told(alone: Ground) -> None:
+    warden = alone.commands._warden
+    if warden is None or alone.commands.attested.level == "C":
+        pytest.skip("nothing holds commands in on this machine")
+
+    async def kill_when_it_runs() -> None:
+        while not warden.running():
+            await asyncio.sleep(0.01)
+        os.kill(warden.pid, signal.SIGKILL)
+
+    killing: list[asyncio.Task[None]] = []
+    trial = alone.trial("m1", ENDLESS)
+    (found,) = alone.all_of(trial, then=lambda: killing.append(asyncio.ensure_future(kill_when_it_runs())))
+    assert isinstance(found.event, CandidateTried) and found.event.applies and found.event.tests is None
+    assert "nobody knows" in found.event.reason
+    assert alone.trees() == [] and commands_of(alone) == []
+
+
 def test_two_are_tried_side_by_side_each_in_its_own_tree(held: Ground) -> None:
     red = changing(Change("src/sums.py", "def add(a, b):\n    return 0\n"))
     found = held.all_of(held.trial("m1"), held.trial("m2", red))
@@ -233,8 +255,8 @@ def test_processes_that_fork_off_are_gone_with_the_trial(held: Ground) -> None:
         "for _ in range(3):\n"
         "    if not os.fork():\n        os.setsid()\n        os.fork()\n        time.sleep(1000)\n        os._exit(0)\n"
     )
-    event = held.tried(changing(Change("src/sums.py", forks + WRONG.replace("-", "+"))))
-    assert event.tests is not None, "the fixture counts the processes"
+    event = held.tried(changing(Change("src/sums.py", forks + WRONG.replace("-", "+"))), tests=QUICK)
+    assert event.tests is not None and not event.tests.errors, "the fixture counts the processes"
 
 
 def test_a_trial_writes_nothing_outside_of_its_tree(held: Ground, tmp_path: Path) -> None:
@@ -245,7 +267,8 @@ def test_a_trial_writes_nothing_outside_of_its_tree(held: Ground, tmp_path: Path
         "    try:\n        os.makedirs(os.path.dirname(path), exist_ok=True)\n        open(path, 'w').write('x')\n"
         "    except OSError:\n        pass\n"
     )
-    held.tried(changing(Change("src/sums.py", body + WRONG)))
+    event = held.tried(changing(Change("src/sums.py", body + WRONG.replace("-", "+"))), tests=QUICK)
+    assert event.tests is not None and not event.tests.errors, "it had its chance"
     assert not any(Path(path).exists() for path in out[:3]) and not (held.state / "trials" / "evil").exists()
 
 
@@ -256,12 +279,13 @@ def test_a_trial_has_no_network(held: Ground) -> None:
         body = (
             f"import socket\n\n\ndef add(a, b):\n    socket.create_connection(('127.0.0.1', {port}), 1)\n    return 4\n"
         )
-        event = held.tried(changing(Change("src/sums.py", body)))
+        event = held.tried(changing(Change("src/sums.py", body)), tests=QUICK)
         with pytest.raises(BlockingIOError):
             server.accept()
     assert event.tests is not None and not event.tests.green
 
 
+@pytest.mark.slow
 def test_types_are_checked_where_the_project_asks_for_it(held: Ground) -> None:
     config = held.place / "mypy.ini"
     config.write_text("[mypy]\n")

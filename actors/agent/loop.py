@@ -31,7 +31,7 @@ ASIDE_MAX_BYTES = 16 * 1024
 SPEECHLESS = "Reply with a tool call. When the phase is done, call `finish`."
 CUT_SHORT = "Your last reply was cut off: it was longer than a reply may be. Do it in smaller parts, reply by reply."
 APPLIED = "Before your first turn the council's solution was put into the workspace (0-1)."
-NOT_APPLIED = "The council's solution could not be put into the workspace (0-1); nothing was changed. Go on without it."
+NOT_APPLIED = "The council's solution could not be put into the workspace (0-1). Go on without it."
 GREEN = "With it the tests pass (0-2). Look whether it is right and complete, and finish."
 RED = "With it the tests do not pass (0-2). Go on from there, or undo it."
 

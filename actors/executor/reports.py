@@ -17,7 +17,7 @@ TAIL_MAX_BYTES = 256 * 1024
 FAILURES_MAX, NAME_MAX = 50, 200
 
 PYTEST = f'python3 -m pytest -q -p no:cacheprovider --junitxml="${REPORT}"'
-UNCONFIGURED = " -c /dev/null --rootdir=."
+UNCONFIGURED = " -c /dev/null --rootdir=. --confcutdir=."
 """A project without settings of its own must not find those of a folder above, which the sandbox does not show."""
 CONFIGS = {"pytest.ini", ".pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg"}
 JEST = "CI=1 npm test -- --ci --forceExit --detectOpenHandles"

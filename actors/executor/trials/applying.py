@@ -30,12 +30,18 @@ def apply(room: Room, place: Opened, key: str, solution: bytes) -> Outcome:
             plan = planned(room, read_proposal(solution))
             known = _Note(key, plan.after, sorted(plan.created), _told(plan.before, plan.after, plan.created))
             write_whole(note, msgspec.msgpack.encode(known))
+    except WitanError as error:
+        return _failed(f"the council's solution does not apply; nothing was changed: {error}", error)
+    try:
         put(room, known.files)
     except WitanError as error:
-        failure = {Refused: "permission_denied", Missing: "file_not_found"}.get(type(error), "unknown")
-        return Outcome(False, f"the council's solution does not apply; nothing was changed: {error}", failure)
+        return _failed(f"the council's solution is in place in part only ({', '.join(known.files)}): {error}", error)
     wrote = tuple(path for path in known.files if path not in known.created)
     return Outcome(True, known.text, created=tuple(known.created), wrote=wrote)
+
+
+def _failed(text: str, error: WitanError) -> Outcome:
+    return Outcome(False, text, {Refused: "permission_denied", Missing: "file_not_found"}.get(type(error), "unknown"))
 
 
 def _read(content: bytes, key: str) -> _Note | None:

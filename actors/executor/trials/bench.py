@@ -138,26 +138,33 @@ class Bench:
         blobs: list[bytes] = []
         left_s = _left_s(trial, began)
         reason = trial.unheld or ("" if trial.tests else NO_COMMAND) or ("" if left_s > LEAST_S else NO_TIME)
-        if reason:
-            event = msgspec.structs.replace(event, reason=event.reason or reason)
-        else:
-            job = _job(trial)
-            ended = await self._run(job, made, trial.tests, left_s)
-            tests: TestResults | None = await self._in_thread(partial(self._commands.report, job.key, ended))
+        ended = None
+        if not reason:
+            try:
+                ended = await self._run(_job(trial), made, trial.tests, left_s)
+            except WitanError as error:
+                reason = f"nobody knows how its tests ended: {error}"
+        if ended is not None:
+            tests: TestResults | None = await self._in_thread(partial(self._commands.report, trial.key, ended))
             output, blobs = excerpt(self._redactor.raw(ended.head + ended.tail), ended.bytes)
             if ended.ended_by == "lost sandbox":
                 tests = None
             reason = "" if ended.ended_by == "exit" else f"its tests were stopped: {ended.ended_by}"
-            event = msgspec.structs.replace(event, tests=tests, output=output, reason=event.reason or reason)
+            event = msgspec.structs.replace(event, tests=tests, output=output)
+        event = msgspec.structs.replace(event, reason=event.reason or self._redactor.text(reason))
         if not trial.unheld and made.types and (event.tests is None or event.tests.green):
             event = msgspec.structs.replace(event, types=await self._types(trial, made, began))
         return event, blobs
 
     async def _types(self, trial: Trial, made: _Tree, began: float) -> bool | None:
+        """None: there was no time, or no such checker, or it did not come to a result."""
         left_s = min(TYPES_MAX_S, _left_s(trial, began))
         if left_s <= LEAST_S:
             return None
-        ended = await self._run(_job(trial)._replace(name="types"), made, made.types, left_s)
+        try:
+            ended = await self._run(_job(trial)._replace(name="types"), made, made.types, left_s)
+        except WitanError:
+            return None
         return {0: True, 1: False}.get(-1 if ended.exit is None else ended.exit)
 
     async def _run(self, job: Job, made: _Tree, command: str, left_s: float) -> Ended:

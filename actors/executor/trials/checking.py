@@ -20,12 +20,15 @@ READERS = {".py": "python", ".pyi": "python", ".json": "json", ".toml": "toml"}
 _WITH_COMMENTS = ("tsconfig", "jsconfig", ".eslintrc", "devcontainer", "settings", "launch", "tasks", "extensions")
 """Files that are called JSON and may hold comments."""
 _CHILD = """
-import ast, json, resource, sys, tomllib, warnings
+import ast, json, resource, sys, warnings
 resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[1]), int(sys.argv[1])))
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 warnings.simplefilter("ignore")
-read = {"python": ast.parse, "json": json.loads, "toml": lambda text: tomllib.loads(text.decode())}
+def toml(text):
+    import tomllib
+    tomllib.loads(text.decode())
+read = {"python": ast.parse, "json": json.loads, "toml": toml}
 def wrong(how, text):
     try:
         read[how](text.encode("latin-1"))
