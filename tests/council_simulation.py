@@ -26,7 +26,7 @@ from bus.messages.base import Event, Excerpt, TestResults
 from bus.messages.exec import ToolEnded
 from bus.messages.kinds import read_commit
 from tests.fates import Fate
-from tests.simulation import LEASE_S, LIMIT, ROLES, TEAM, WORKFLOW, Crash, World
+from tests.simulation import LEASE_S, LIMIT, ROLES, RULES, TEAM, WORKFLOW, Crash, World
 
 LIMIT_S = 120.0
 MODELS = [
@@ -114,7 +114,7 @@ class CouncilWorld(World):
             self.clocks = {}  # it does not survive; a new life sets its own
             return Council(TEAM, lambda _, phase: WORKFLOW.phase(phase).on_failure or phase, self.rules, NoClock())
         if name == "orchestrator":
-            return Orchestrator({"small": WORKFLOW}, LEASE_S, LIMIT, council_after=1)
+            return Orchestrator({"small": WORKFLOW}, LEASE_S, LIMIT, council_after=1, rules=RULES, reviews=True)
         if name.startswith("agents-"):
             number = int(name.rsplit("-", 1)[1])
             return OneTurn(name, ROLES[number], 1, Advised("simulated", "as the dice fall", world=self), TEAM)
