@@ -23,6 +23,7 @@ from tests.council_ground import (
     sent,
     sitting,
     time_over,
+    tried,
 )
 from tests.given import NOW
 
@@ -69,3 +70,20 @@ def test_a_start_decides_on_what_was_tried_meanwhile() -> None:
     reply(told, "m3", proposal())
     told.given(TRIAL, CandidateTried(candidate="m3", applies=True, tests=GREEN))
     assert end_of(told.begin()).winner == "m3"
+
+
+def test_a_start_after_its_time_begins_nothing_and_lets_the_clock_end_it() -> None:
+    told = gather(play().hears(CONVENE))
+    told.now_s = NOW + LIMIT_S + 1
+    assert sent(told.begin()) == ["join_watch"] and told.events() == []
+    assert effects(told) == [Effect(f"time/{COUNCIL}", NOW + LIMIT_S)]
+    assert end_of(time_over(told)).outcome == "too_late"
+
+
+def test_what_was_tried_in_a_freeze_counts_after_it() -> None:
+    told = reply(sitting(), "m1", proposal())
+    fail(told, "m2")
+    fail(told, "m3")
+    told.hears(FREEZE, GUARDIAN)
+    assert tried(told, "m1").events() == []
+    assert end_of(told.hears(THAW, GUARDIAN)).winner == "m1"

@@ -83,7 +83,7 @@ class Council:
         body = message.body
         match body:
             case trial.ProblemGathered() | trial.GatheringFailed() | trial.CandidateTried():
-                self._go_on(desk, message.subject.rsplit(".", 1)[1], told=True)
+                self._go_on(desk, message.subject.rsplit(".", 1)[1])
             case call.ModelReplied() | call.ModelFailed():
                 self._heard(desk, message.subject, body)
             case Answer(command="list_models"):
@@ -117,13 +117,9 @@ class Council:
         kind = trials.gathered.kind if trials.gathered else ""
         return View(desk.state(f"evt.council.{id}"), trials, lambda model: accuracy(model, kind), self.rules.weights)
 
-    def _go_on(self, desk: Desk, id: str, *, told: bool = False) -> None:
-        """Whatever comes next. `told`: the message that says so waits for a thaw; without one it is found then."""
-        if id not in self.sitting:
-            return
-        if desk.state(GUARDIAN).frozen:
-            if told:
-                raise Hold
+    def _go_on(self, desk: Desk, id: str) -> None:
+        """Whatever comes next; in a freeze nothing does, and after it this is asked again."""
+        if id not in self.sitting or desk.state(GUARDIAN).frozen:
             return
         view = self._view(desk, id)
         if view.is_over(desk.message.now_s) or not view.trials.told:
