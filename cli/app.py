@@ -1,5 +1,6 @@
 """The composition root: one object that holds all of Witan, opened and closed by the daemon, a test or a benchmark."""
 
+import asyncio
 import gc
 import os
 import sys
@@ -75,6 +76,7 @@ class App:
         self.log: JetStreamLog
         self.blobs: Blobs
         self.supervisor: ActorRef[Supervisor] | None = None
+        self._ready = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -101,6 +103,7 @@ class App:
             if self._with_projections:
                 self.bridge.run(self._open_tables())
             begun.get(timeout=60)
+            self.bridge.post(self._ready.set)
         except BaseException:
             self.close()
             raise
@@ -174,7 +177,8 @@ class App:
         prices = read_prices(folder / "prices.toml" for folder in folders)
         buyer = Buyer(prices, read_presets(*folders), self._redactor)
         thinking = Thinking(buyer, team, read_rules(*folders).weights, self._redactor)
-        return Treasurer(script, Minds(providers(os.environ), self._publish, self._redactor), thinking, caps)
+        minds = Minds(partial(providers, os.environ), self._publish, self._redactor, self._ready.wait)
+        return Treasurer(script, minds, thinking, caps)
 
     def _hands(self) -> Hands:
         settings = self.settings

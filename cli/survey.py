@@ -34,6 +34,7 @@ def survey(providers: Sequence[Provider], limit_s: float, with_models: bool = Fa
 async def _look_at(provider: Provider, limit_s: float, with_models: bool) -> Found:
     standing = Standing(provider.name, False, f"no answer within {limit_s:g} s", "Check the address and the network.")
     try:
+        await provider.load()
         async with asyncio.timeout(limit_s):
             standing = await provider.standing()
             return Found(standing, await provider.models() if with_models and standing.usable else [])

@@ -136,6 +136,9 @@ class Stuck:
     def __init__(self) -> None:
         self.over = Event()
 
+    async def load(self) -> None:
+        pass
+
     async def standing(self) -> Standing:
         await asyncio.get_running_loop().run_in_executor(None, self.over.wait)
         return Standing(self.name, True, "")

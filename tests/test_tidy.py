@@ -66,6 +66,7 @@ IMPURE_MODULES = {
     "actors/agent/playbooks.py": "reads the playbook files",
     "actors/agent/role.py": "reads the role files",
     "actors/council/clock.py": "goes off when a time is over",
+    "actors/treasurer/providers/loading.py": "imports packages in a thread",
 }
 
 EMPTY_WORDS = {

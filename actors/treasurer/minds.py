@@ -36,14 +36,15 @@ class Minds:
 
     def __init__(
         self,
-        providers: Sequence[Provider] | None,
+        providers: Callable[[], Sequence[Provider]] | None,
         publish: Callable[[str, bytes], None],
         redactor: Redactor | None = None,
+        when: Callable[[], Coroutine[Any, Any, object]] | None = None,
     ) -> None:
-        """Without providers only scripts think."""
+        """Without providers only scripts think. They are looked for after `when`: loading them takes its time."""
         self._redactor = redactor or Redactor({})
-        self._surveys = providers is not None
-        self._providers = {provider.name: provider for provider in providers or ()}
+        self._load, self._when = providers, when
+        self._providers: dict[str, Provider] = {}
         self._publish = publish
         self._tell: Callable[[Progress | Done], None] = lambda _: None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,8 +53,8 @@ class Minds:
     async def open(self, tell: Callable[[Progress | Done], None]) -> None:
         """Who can be asked is told when it is known: somebody who does not answer holds nobody up."""
         self._tell = tell
-        if self._surveys:
-            self._start(SURVEY, self._survey())
+        if self._load:
+            self._start(SURVEY, self._survey)
 
     async def close(self) -> None:
         """What is under way is given up; nobody will know what it came to."""
@@ -67,26 +68,32 @@ class Minds:
     def perform(self, effect: Effect) -> None:
         match effect.what:
             case Asked() as asked:
-                self._start(effect.key, _after(asked.said.delay_s, asked))
+                self._start(effect.key, partial(_after, asked.said.delay_s, asked))
             case Survey():
-                self._start(effect.key, self._survey())
+                self._start(effect.key, self._survey)
             case Asking() as asking:
-                self._start(effect.key, self._ask(asking))
+                self._start(effect.key, partial(self._ask, asking))
 
-    def _start(self, key: str, work: Coroutine[Any, Any, Any]) -> None:
+    def _start(self, key: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         async def run() -> None:
-            self._tell(Done(key, await work))
+            self._tell(Done(key, await work()))
 
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _survey(self) -> Surveyed:
-        found = await asyncio.gather(*(self._look_at(provider) for provider in self._providers.values()))
-        return Surveyed([model for _, models in found for model in models], [standing for standing, _ in found])
+        if self._when:
+            await self._when()
+        if self._load and not self._providers:
+            found = await asyncio.to_thread(self._load)
+            self._providers = {provider.name: provider for provider in found}
+        looks = await asyncio.gather(*(self._look_at(provider) for provider in self._providers.values()))
+        return Surveyed([model for _, models in looks for model in models], [standing for standing, _ in looks])
 
     async def _look_at(self, provider: Provider) -> tuple[Standing, list[Model]]:
         try:
+            await provider.load()
             async with asyncio.timeout(SURVEY_S):
                 standing = await provider.standing()
                 return standing, await provider.models() if standing.usable else []
@@ -94,6 +101,9 @@ class Minds:
             return Standing(provider.name, False, f"no answer within {SURVEY_S:g} s"), []
         except ProviderFailed as failed:
             return Standing(provider.name, False, failed.reason), []
+        except Exception as error:
+            self._log.error("an adapter failed", provider=provider.name, exc_info=error)
+            return Standing(provider.name, False, f"its adapter failed: {type(error).__name__}"), []
 
     async def _ask(self, asking: Asking) -> Bought:
         began = time.perf_counter()

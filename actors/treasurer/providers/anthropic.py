@@ -11,6 +11,7 @@ from actors.treasurer.providers.anthropic_faults import fault, said
 from actors.treasurer.providers.anthropic_stream import Events, Telling
 from actors.treasurer.providers.anthropic_words import Able, request
 from actors.treasurer.providers.failures import wait_of
+from actors.treasurer.providers.loading import aside, load_sockets
 from bus.messages.base import Pieces
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class Anthropic:
         """Those that decide themselves how much they think."""
         self._client: AsyncAnthropic | None = None
 
+    async def load(self) -> None:
+        if self._client is None and _sendable(self._key()):
+            await aside(self._connected)
+
     async def standing(self) -> Standing:
         key = self._key()
         if not key:
@@ -60,6 +65,7 @@ class Anthropic:
         """What the API lists, which costs nothing; what is known here, when it does not answer."""
         if not self._models and (await self.standing()).usable:
             with contextlib.suppress(Exception):
+                await self.load()
                 async with asyncio.timeout(MODELS_S):
                     self._models = await self._listed()
         return self._models or list(MODELS)
@@ -69,6 +75,7 @@ class Anthropic:
         if not standing.usable:
             raise ProviderFailed("help", f"{standing.why}: {standing.what_next}", charged="nothing")
         telling = Telling(prompt.output_max_tokens)
+        await self.load()
         try:
             async with asyncio.timeout(limit_s):
                 await self._stream(prompt, heard, telling)
@@ -98,6 +105,7 @@ class Anthropic:
         if self._client is None:
             import anthropic
 
+            load_sockets()
             self._client = anthropic.AsyncAnthropic(
                 api_key=self._key(),
                 base_url=self._environ.get(BASE_URL) or None,
@@ -160,7 +168,7 @@ class Anthropic:
 
 
 def _sendable(key: str) -> bool:
-    return key.isascii() and key.isprintable() and " " not in key
+    return bool(key) and key.isascii() and key.isprintable() and " " not in key
 
 
 def _schema(schema: Pieces | None) -> Pieces | None:

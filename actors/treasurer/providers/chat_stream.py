@@ -4,6 +4,7 @@ import msgspec
 from msgspec import field
 
 from actors.treasurer.asking import Prompt, Reply, Stop
+from actors.treasurer.providers.failures import Refusal
 from bus.messages.base import Pieces, ToolCall
 from bus.messages.call import Usage
 
@@ -14,6 +15,7 @@ STOPS: dict[str, Stop] = {
     "tool_calls": "tools",
     "function_call": "tools",
 }
+STATUSES = frozenset(str(status) for status in range(400, 600))
 BROKEN_OFF = ("error", "insufficient_system_resource")
 UNREADABLE = "input_that_is_no_json_object"
 
@@ -180,3 +182,12 @@ def _is_another(call: _Call, slot: _Slot) -> bool:
 
 def _readable(slot: _Slot) -> bool:
     return UNREADABLE not in input_of("".join(slot.arguments))
+
+
+def told_in_passing(hearing: Hearing) -> Refusal:
+    """An error in the middle of a stream: its code, where there is one, is the status that it would have had."""
+    told = hearing.error if isinstance(hearing.error, dict) else {"message": str(hearing.error or hearing.ended)}
+    code = str(told.get("code"))
+    status = int(code) if code in STATUSES else 502
+    words = msgspec.json.encode({"error": told}).decode()
+    return Refusal(status, {}, words)

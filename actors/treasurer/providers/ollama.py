@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from actors.treasurer.asking import Model, Prompt, ProviderFailed, Reply, Standing, Stop, ToolSpec
 from actors.treasurer.providers.chat_request import tool_of
 from actors.treasurer.providers.failures import Charged, Failure, Refusal, failed, said_in
+from actors.treasurer.providers.loading import aside, load_sockets
 from actors.treasurer.providers.ollama_client import Malformed, address_of, client_at
-from actors.treasurer.providers.ollama_words import Known, heard_in, told
+from actors.treasurer.providers.ollama_words import Known, heard_in, is_remote, known_of, told
 from bus.messages.base import ToolCall
 from bus.messages.call import Usage
 
@@ -52,7 +52,12 @@ class Ollama:
         self._client: ollama.AsyncClient | None = None
         self._known: dict[str, Known] = {}
 
+    async def load(self) -> None:
+        if self._client is None:
+            await aside(self._connected)
+
     async def standing(self) -> Standing:
+        await self.load()
         try:
             names = await self._guarded(self._names(), _Hearing(), LOOK_S)
         except ProviderFailed as failure:
@@ -65,6 +70,7 @@ class Ollama:
         return Standing(NAME, True, f"{self._where()} answers and has {', '.join(names)}", "")
 
     async def models(self) -> list[Model]:
+        await self.load()
         names = await self._guarded(self._names(), _Hearing(), LOOK_S)
         shown = await asyncio.gather(*(self._shown(name) for name in names))
         return [
@@ -75,6 +81,7 @@ class Ollama:
 
     async def ask(self, prompt: Prompt, heard: Callable[[str], None], limit_s: float) -> Reply:
         hearing = _Hearing(prompt.model)
+        await self.load()
         return await self._guarded(self._ask(prompt, heard, hearing), hearing, limit_s)
 
     async def close(self) -> None:
@@ -130,7 +137,7 @@ class Ollama:
         if name not in self._known:
             with suppress(ProviderFailed):
                 shown = await self._guarded(self._connected().show(name), _Hearing(), LOOK_S)
-                self._known[name] = _known(name, shown, self._context_max_tokens(), self._where())
+                self._known[name] = known_of(name, shown, self._context_max_tokens(), self._where())
         return self._known.get(name)
 
     async def _guarded(self, work: Coroutine[Any, Any, T], hearing: _Hearing, limit_s: float) -> T:
@@ -169,12 +176,13 @@ class Ollama:
         return ProviderFailed(kind, reason, charged=self._charged(hearing), usage=hearing.usage)
 
     def _charged(self, hearing: _Hearing) -> Charged:
-        if not _is_remote(hearing.model, self._where()):
+        if not is_remote(hearing.model, self._where()):
             return "nothing"
         return "usage" if hearing.usage else "unknown"
 
     def _connected(self) -> "ollama.AsyncClient":
         if self._client is None:
+            load_sockets()
             self._client = client_at(self._where(), self._environ.get(KEY, "").strip())
         return self._client
 
@@ -220,26 +228,5 @@ def _reply(prompt: Prompt, by_words: Sequence[ToolSpec], hearing: _Hearing, cont
     return Reply(text, tuple(calls), stop, usage, hearing.model)
 
 
-def _known(name: str, shown: "ollama.ShowResponse", most_tokens: int, where: str) -> Known:
-    """An old server does not say what a model can do, but its template does."""
-    about = dict(shown.modelinfo or {})
-    family = str(about.get("general.architecture", ""))
-    context = about.get(f"{family}.context_length")
-    can = shown.capabilities
-    return Known(
-        min(context, most_tokens) if isinstance(context, int) and context > 0 else most_tokens,
-        tools="tools" in can if can is not None else ".Tools" in (shown.template or ""),
-        thinks="thinking" in (can or ()),
-        in_steps=family in ("gptoss", "gpt-oss"),
-        talks=can is None or "completion" in can,
-        remote=_is_remote(name, where),
-    )
-
-
 def _output(known: Known) -> int:
     return min(OUTPUT_MAX_TOKENS, known.context_max_tokens // 2)
-
-
-def _is_remote(model: str, where: str) -> bool:
-    """With Ollama's own service, and not on a machine of one's own."""
-    return model.endswith((":cloud", "-cloud")) or (urlsplit(where).hostname or "").endswith("ollama.com")

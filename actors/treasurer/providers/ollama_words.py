@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from actors.treasurer.asking import Answered, Asked, Prompt, Text, ToolSpec, Turn
 from actors.treasurer.providers.chat_request import messages_of, spoken
 from bus.messages.base import Pieces, ToolCall
+
+if TYPE_CHECKING:
+    import ollama
 
 BY_WORDS = """
 
@@ -29,6 +33,27 @@ class Known(NamedTuple):
     talks: bool = True
     remote: bool = False
     """It runs with somebody else, for money."""
+
+
+def known_of(name: str, shown: "ollama.ShowResponse", most_tokens: int, where: str) -> Known:
+    """An old server does not say what a model can do, but its template does."""
+    about = dict(shown.modelinfo or {})
+    family = str(about.get("general.architecture", ""))
+    context = about.get(f"{family}.context_length")
+    can = shown.capabilities
+    return Known(
+        min(context, most_tokens) if isinstance(context, int) and context > 0 else most_tokens,
+        tools="tools" in can if can is not None else ".Tools" in (shown.template or ""),
+        thinks="thinking" in (can or ()),
+        in_steps=family in ("gptoss", "gpt-oss"),
+        talks=can is None or "completion" in can,
+        remote=is_remote(name, where),
+    )
+
+
+def is_remote(model: str, where: str) -> bool:
+    """With Ollama's own service, and not on a machine of one's own."""
+    return model.endswith((":cloud", "-cloud")) or (urlsplit(where).hostname or "").endswith("ollama.com")
 
 
 def told(prompt: Prompt, by_words: bool) -> list[Pieces]:

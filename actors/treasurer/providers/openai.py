@@ -19,8 +19,9 @@ from actors.treasurer.prices import contexts_of
 from actors.treasurer.providers.chat_models import Listed, models_in
 from actors.treasurer.providers.chat_presets import Preset
 from actors.treasurer.providers.chat_request import Shape, encoded, milder, request_of
-from actors.treasurer.providers.chat_stream import BROKEN_OFF, Hearing, Malformed
+from actors.treasurer.providers.chat_stream import BROKEN_OFF, Hearing, Malformed, told_in_passing
 from actors.treasurer.providers.failures import Charged, Failure, Refusal, failed, is_loopback, is_plain, said_in
+from actors.treasurer.providers.loading import aside, load_sockets
 from bus.messages.call import Usage
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 EVENT_MAX_BYTES, BODY_MAX_BYTES = 4 * 1024 * 1024, 64 * 1024
 LIST_MAX_BYTES = 16 * 1024 * 1024
-STATUSES = frozenset(str(status) for status in range(400, 600))
 LOOK_S, CONNECT_S, DRAIN_S = 2.5, 10.0, 0.25
 T = TypeVar("T")
 
@@ -57,6 +57,10 @@ class OpenAI:
     def local(self) -> bool:
         """It costs nothing: it runs here."""
         return not self.preset.address and is_loopback(self.address)
+
+    async def load(self) -> None:
+        if self._client is None and not self._trouble():
+            await aside(self._http)
 
     async def standing(self) -> Standing:
         if trouble := self._trouble():
@@ -89,6 +93,7 @@ class OpenAI:
         kind = (prompt.model, bool(prompt.tools) and prompt.json_schema is None)
         shape, tried, ends_s = self._shapes.get(kind, self.preset.dialect.shape), set[Shape](), monotonic() + limit_s
         hearing = Hearing()
+        await self.load()
         while True:
             tried.add(shape)
             answer = await self._guarded(self._once(prompt, shape, hearing, heard), hearing, ends_s - monotonic())
@@ -116,7 +121,7 @@ class OpenAI:
                 refusal = await _refusal(response)
                 return Reply("", (), "context", Usage(), prompt.model) if refusal.too_long else refusal
         if hearing.error or hearing.ended in BROKEN_OFF:
-            refusal = _told_in_passing(hearing)
+            refusal = told_in_passing(hearing)
             if refusal.too_long and not hearing.size:
                 return Reply("", (), "context", hearing.usage or Usage(), prompt.model)
             told = failed(self.name, refusal, self._secrets())
@@ -165,12 +170,14 @@ class OpenAI:
                     raise failed(self.name, await _refusal(response), self._secrets())
                 return await _bytes_of(response, LIST_MAX_BYTES)
 
+        await self.load()
         return await self._guarded(read(), Hearing(), LOOK_S)
 
     def _http(self) -> "httpx2.AsyncClient":
         if self._client is None:
             import httpx2
 
+            load_sockets()
             limits, proxied = httpx2.Timeout(None, connect=CONNECT_S), not is_loopback(self.address)
             encrypted = self.address.startswith("https:")  # what is not needs no certificates, which take long to load
             self._client = httpx2.AsyncClient(timeout=limits, trust_env=proxied, verify=encrypted)
@@ -222,15 +229,6 @@ async def _hear(response: "httpx2.Response", hearing: Hearing, heard: Callable[[
             heard(said)
         if hearing.error:
             return
-
-
-def _told_in_passing(hearing: Hearing) -> Refusal:
-    """An error in the middle of a stream: its code, where there is one, is the status that it would have had."""
-    told = hearing.error if isinstance(hearing.error, dict) else {"message": str(hearing.error or hearing.ended)}
-    code = str(told.get("code"))
-    status = int(code) if code in STATUSES else 502
-    words = msgspec.json.encode({"error": told}).decode()
-    return Refusal(status, {}, words)
 
 
 async def _refusal(response: "httpx2.Response") -> Refusal:

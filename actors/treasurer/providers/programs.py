@@ -44,6 +44,9 @@ class Program:
         self.kind, self._environ, self._models = kind, environ, list(models or kind.models)
         self.name = kind.name
 
+    async def load(self) -> None:
+        """A program brings its own."""
+
     async def standing(self) -> Standing:
         found, kind = self._found(), self.kind
         if not found:
