@@ -110,6 +110,23 @@ def test_a_council_that_nobody_needs_any_more_is_called_off(wish: Any) -> None:
     assert any(isinstance(each, CallOff) for each in sent(asking().when(wish)))
 
 
+@pytest.mark.parametrize(
+    "wish", [task.CancelTask(task_id="t1"), task.ResetTask(task_id="t1")], ids=["cancelled", "reset"]
+)
+def test_the_council_hears_that_its_answer_is_not_worked_with_any_more(wish: Any) -> None:
+    told = asking().given(T1, task.CouncilAnswered(COUNCIL, "code", "answered", "ab" * 32))
+    recovery = task.RecoveryStarted("code", "timeout", "medium", "council", 3, 1, "h", "e", solution="ab" * 32)
+    told.given(T1, recovery, *working(epoch=2)).when(wish)
+    assert sent(told) == [CloseCase(council=COUNCIL)]
+
+
+def test_a_reset_calls_off_what_a_person_asked_a_council_meanwhile() -> None:
+    question = task.PersonAsked(phase="code", failure="timeout", question="what now?")
+    waiting = story().given(T1, *tried(tier=2), *working(), FAILED, question)
+    waiting.given(SLOTS, slots.PipelineReleased(task="t1")).when(task.ResetTask(task_id="t1"))
+    assert [type(each) for each in sent(waiting)] == [CallOff]
+
+
 def test_the_end_of_another_council_changes_nothing() -> None:
     asking().when(ended(), "evt.council.t1-c9", "t1").then_nothing()
 

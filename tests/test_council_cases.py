@@ -80,6 +80,20 @@ def test_a_case_whose_task_was_cancelled_is_closed_at_the_next_start() -> None:
     assert recorded.outcome == "not_applied" and "cancelled" in recorded.why
 
 
+@pytest.mark.parametrize("missed", [False, True], ids=["told", "missed"])
+def test_an_answer_whose_work_was_taken_away_is_neither_a_success_nor_a_failure(missed: bool) -> None:
+    told = won()
+    end = told.desk.state(ENTITY).ended
+    told.given(T1, task.CouncilAnswered(COUNCIL, "code", "answered", end.solution))
+    recovery = task.RecoveryStarted("code", "unknown", "medium", "council", 3, 1, "h", "e", solution=end.solution)
+    told.given(T1, recovery, *_again())
+    told.given("evt.exec.coder-1.t1-2", ToolEnded(call="0-1", ok=True, output=Excerpt("applied"), ms=1))
+    told.given(T1, task.RecoveryEnded("code", "unknown", "council", 3, False), task.TaskReset())
+    told = told.begin() if missed else told.hears(said.CloseCase(council=COUNCIL))
+    (recorded,) = told.events(said.OutcomeRecorded)
+    assert recorded.outcome == "not_applied" and "taken away" in recorded.why
+
+
 def test_a_case_that_is_not_over_stays_open() -> None:
     assert won().begin().events() == []
 

@@ -1,6 +1,6 @@
 """Whether a council's answer helped, found out from what became of its task."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from actors.orchestrator import task as tasks
@@ -30,7 +30,7 @@ class Sequel(NamedTuple):
 def sequel(records: Sequence[Record], council: str) -> Sequel:
     """What the task's own records say came after the council's answer."""
     told, state = Sequel(), Task()
-    for event in (event for record in records for event in read_commit(record).events):
+    for event, withdrawn in _told(records):
         state = tasks.evolve(state, event)
         if isinstance(event, said.CouncilAnswered) and event.council == council:
             told = Sequel(answered=True)
@@ -39,10 +39,19 @@ def sequel(records: Sequence[Record], council: str) -> Sequel:
                 case said.PhaseAssigned():
                     told = told._replace(runs=(*told.runs, (event.agent, event.run)))
                 case said.RecoveryEnded() if event.tier == COUNCIL_TIER:
-                    told = told._replace(ok=event.ok)
+                    told = told._replace(over="taken away") if withdrawn else told._replace(ok=event.ok)
                 case _:
                     pass
-    return told._replace(over=state.status if state.closed else "")
+    return told._replace(over=state.status) if state.closed else told
+
+
+def _told(records: Sequence[Record]) -> Iterable[tuple[said.TaskEvent, bool]]:
+    """The events one by one, and whether a person took the work away in the same breath."""
+    for record in records:
+        events = read_commit(record).events
+        withdrawn = any(isinstance(event, said.TaskReset | said.TaskCancelled | said.PersonAsked) for event in events)
+        failed = any(isinstance(event, said.PhaseFailed) for event in events)
+        yield from ((event, withdrawn and not failed) for event in events)
 
 
 def outcome_of(told: Sequel, read: Callable[[str], Sequence[Record]], ok: bool | None) -> OutcomeRecorded | None:

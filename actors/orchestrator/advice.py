@@ -18,12 +18,14 @@ def ask(desk: Desk, id: str, state: Task) -> None:
 
 
 def call_off(desk: Desk, id: str, state: Task, reason: str) -> None:
-    if state.trouble.council:
+    """Nobody needs the answer any more: one that is waited for, that a person asked for, or that is worked with."""
+    if state.trouble.council or (state.status == "waiting" and state.trouble.attempts):
         desk.send("council", "call_off", CallOff(task_id=id, reason=reason))
+    close_cases(desk, state, "", ok=None)
 
 
-def close_cases(desk: Desk, state: Task, phase: str, *, ok: bool) -> None:
-    """The phase that a council helped with is over, so it is known whether it did."""
+def close_cases(desk: Desk, state: Task, phase: str, *, ok: bool | None) -> None:
+    """The phase that a council helped with is over, so it is known whether it did; None: it was taken away."""
     for attempt in state.trouble.under_way(phase):
         if attempt.council:
             desk.send("council", "close_case", CloseCase(council=attempt.council, ok=ok))

@@ -35,7 +35,8 @@ class CloseCase(Command, frozen=True):
     """The phase that got the council's answer is over."""
 
     council: Token
-    ok: bool
+    ok: bool | None = None
+    """None: the work was taken away before anybody could know."""
 
 
 class Member(Struct, frozen=True, omit_defaults=True):
