@@ -6,6 +6,7 @@ commits of the turn go to the log together. Messages are acknowledged when the p
 
 import queue
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -115,8 +116,7 @@ class Shell(pykka.ThreadingActor):
         self.log = structlog.get_logger().bind(actor=decider.name)
         self._told = self.log.bind(flow="", cause="")
         self.desk = Desk(decider.name, FOLDS, _Reader(wires))
-        me = self.actor_ref
-        self.outbox = Outbox(wires, lambda error: me.tell(Failed(error)), lambda answer: me.tell(Heard(answer)))
+        self.outbox = Outbox(wires, lambda error: self._mail(Failed(error)), lambda answer: self._mail(Heard(answer)))
         self.intake: Intake | None = None
         self.commands: CommandDesk | None = None
         self.timers: WorkQueue | None = None
@@ -201,25 +201,29 @@ class Shell(pykka.ThreadingActor):
         self._told.info("actor started", after=self._place, head=head)
 
     def _hear(self, told: Progress | Done) -> None:
-        if self.actor_ref.is_alive():
-            self.actor_ref.tell(Heard(told))
+        self._mail(Heard(told))
+
+    def _mail(self, mail: Any) -> None:
+        """From the loop. Whoever has stopped hears nothing more: what is not done yet comes to the next one."""
+        with suppress(pykka.ActorDeadError):
+            self.actor_ref.tell(mail)
 
     async def _open(self) -> None:
-        me, connection = self.actor_ref, self.wires.connection
+        connection = self.wires.connection
         if self.decider.follows:
             self.outbox.follower = await self.wires.log.follow(
-                self.decider.follows, self._place, lambda batch, _: me.tell(Records(batch))
+                self.decider.follows, self._place, lambda batch, _: self._mail(Records(batch))
             )
         name = self.decider.name
         if name in COMMANDS_OF:
             callers = self.callers.get(name) or self.callers.setdefault(name, Callers(connection, name))
             failed = self.outbox.failed
-            intake = self.intake = Intake(self.wires, self.decider, self._heads[1], me.tell, failed)
+            intake = self.intake = Intake(self.wires, self.decider, self._heads[1], self._mail, failed)
             self.commands = CommandDesk(callers, name, intake.take, lambda letter: intake.take([letter]))
             await self.commands.open()
         if patterns := [f"fired.{woken}.>" for woken in self.decider.woken_as]:
             self.timers = WorkQueue(
-                connection, TIMERS, f"timers-{name}", patterns, lambda batch, _: me.tell(Fired(batch))
+                connection, TIMERS, f"timers-{name}", patterns, lambda batch, _: self._mail(Fired(batch))
             )
             await self.timers.open()
         if name == "orchestrator":
@@ -227,7 +231,7 @@ class Shell(pykka.ThreadingActor):
 
     def _heard_heartbeat(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
         try:
-            self.actor_ref.tell(Heard(_alive.decode(body)))
+            self._mail(Heard(_alive.decode(body)))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._told.warning("unreadable heartbeat", subject=subject.decode(errors="replace"))
 
@@ -380,5 +384,4 @@ class Shell(pykka.ThreadingActor):
         self.wires.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
 
     def _tell_beat(self) -> None:
-        if self.actor_ref.is_alive():
-            self.actor_ref.tell(Beat())
+        self._mail(Beat())

@@ -1,6 +1,7 @@
 """Who looks after the actors: one that stops is started again from the log, after a pause that grows."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pykka
@@ -45,8 +46,8 @@ class Supervisor(pykka.ThreadingActor):
         match mail:
             case _Died() if not self.closed:
                 pause = self._pause(mail.decider.name)
-                loop, me = self.wires.bridge.loop, self.actor_ref
-                loop.call_soon_threadsafe(loop.call_later, pause, lambda: me.tell(_Restart(mail.decider)))
+                loop = self.wires.bridge.loop
+                loop.call_soon_threadsafe(loop.call_later, pause, self._tell, _Restart(mail.decider))
             case _Restart() if not self.closed:
                 self.restarts += 1
                 self._start(mail.decider).tell(Begin())
@@ -69,7 +70,11 @@ class Supervisor(pykka.ThreadingActor):
                 ref.stop(block=True, timeout=10)
 
     def _died(self, shell: Shell, why: str) -> None:
-        self.actor_ref.tell(_Died(shell.decider))
+        self._tell(_Died(shell.decider))
+
+    def _tell(self, mail: _Died | _Restart) -> None:
+        with suppress(pykka.ActorDeadError):  # it is the end of everything
+            self.actor_ref.tell(mail)
 
     def _pause(self, name: str) -> float:
         now = self.wires.clock()
