@@ -202,8 +202,9 @@ class JetStreamLog:
         """Singles cost by number, and again for every time that an entity comes again."""
         if len(drafts) > BATCH_MAX or len(drafts) < 2:
             return False
-        rounds = max(Counter(draft.subject for draft in drafts).values()) if len(drafts) < self._batch_from else 1
-        return len(drafts) >= self._batch_from or rounds >= ROUNDS_MAX
+        if len(drafts) < ROUNDS_MAX or len(drafts) >= self._batch_from:
+            return len(drafts) >= self._batch_from
+        return max(Counter(draft.subject for draft in drafts).values()) >= ROUNDS_MAX
 
     async def _as_batch(self, drafts: Sequence[Draft]) -> list[int] | None:
         """One atomic batch. None: the server took nothing of it, so that the drafts can be tried one by one."""
