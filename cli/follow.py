@@ -15,6 +15,8 @@ from cli.output import Form
 from cli.progress import Progress
 from cli.ticker import Ticker
 
+COUNCILS = "evt.council."
+
 
 class Picture(Protocol):
     """Shows a task while it goes on."""
@@ -40,6 +42,8 @@ def taken(record: Record, progress: Progress) -> Commit[Any]:
     commit = read_commit(record)
     if record.subject == f"evt.task.{progress.id}":
         progress.take(commit, record.seq)
+    elif record.subject.startswith(COUNCILS):
+        progress.take_council(commit)
     else:
         progress.take_step(commit)
     return commit

@@ -8,7 +8,7 @@ from typing import Any
 from actors.apart import in_short
 from actors.orchestrator.task import Task, evolve
 from bus.envelope import Commit
-from bus.messages import exec, step
+from bus.messages import council, exec, step
 from bus.messages import task as said
 from bus.messages.call import CallParked, CallStarted, ModelFailed, ModelReplied
 
@@ -107,6 +107,36 @@ class Progress:
                 case ModelReplied() | ModelFailed():
                     self._unblock()
 
+    def take_council(self, commit: Commit[Any]) -> None:
+        """Take note of what a council on the task does."""
+        for event in commit.events:
+            match event:
+                case council.CouncilConvened(phase=phase):
+                    self._at_council(phase, "a council is convened")
+                case council.MembersChosen(members=members):
+                    self._at_council("", f"the council sits: {', '.join(each.model for each in members) or 'nobody'}")
+                case council.OpinionAsked(purpose="judge", model=model):
+                    self._at_council("", f"the council's judge weighs: {model}")
+                case council.CandidateMade(candidate=candidate) | council.OpinionMissing(member=candidate):
+                    said = (
+                        "has answered" if isinstance(event, council.CandidateMade) else f"is missing: {event.failure}"
+                    )
+                    self.steps.append(f"… council: {candidate} {said}")
+                case council.CouncilEnded(outcome=outcome, by=by, reason=reason):
+                    self.steps.append(f"… council: {outcome}{' by ' + by if by else ''}: {reason}")
+
+    def _at_council(self, phase: str, note: str) -> None:
+        """The phase that waits for a council, and how far that is."""
+        waiting = [line for line in self.phases.values() if line.status == "council"]
+        line = self._line(phase) if phase else waiting[-1] if waiting else None
+        if line is not None:
+            line.status, line.note = "council", note
+
+    def _after_council(self, phase: str, told: str) -> str:
+        line = self._line(phase)
+        line.status, line.note = "failed", f"the council: {told}"
+        return ""
+
     def _follow(self, event: said.TaskEvent, at: str) -> None:
         if isinstance(event, OVER):
             self._unblock()
@@ -135,12 +165,15 @@ class Progress:
                 names = [*self.phases]
                 for later in names[names.index(name) if name in names else len(names) :]:
                     self.phases[later] = PhaseLine(later, "reopened", note=because if later == name else "")
-            case said.CouncilAsked(reason=reason) | said.PersonAsked(question=reason):
+            case said.CouncilAsked(phase=name, reason=reason):
+                self._at_council(name, "a council is asked")
                 self.reason = reason
-            case (
-                said.PipelinePaused(reason=reason) | said.TaskFailed(reason=reason) | said.TaskCancelled(reason=reason)
-            ):
+            case said.CouncilAnswered(phase=name):
+                self.reason = self._after_council(name, "a solution" if event.solution else event.outcome)
+            case said.PersonAsked(question=reason):
                 self.reason = reason
+            case said.PipelinePaused() | said.TaskFailed() | said.TaskCancelled():
+                self.reason = event.reason
             case said.PipelineResumed() | said.TaskReset() | said.TaskCompleted():
                 self.reason = ""
 

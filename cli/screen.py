@@ -23,11 +23,20 @@ STYLES = {
     "requested": "yellow",
     "reopened": "yellow",
     "running": "cyan",
+    "council": "magenta",
     "completed": "green",
     "failed": "red",
     "cancelled": "red",
 }
-MARKS = {"waiting": "·", "reopened": "↻", "requested": "…", "running": "▶", "completed": "✔", "failed": "✘"}
+MARKS = {
+    "waiting": "·",
+    "reopened": "↻",
+    "requested": "…",
+    "running": "▶",
+    "council": "⚖",
+    "completed": "✔",
+    "failed": "✘",
+}
 
 
 class Screen:

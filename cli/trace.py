@@ -50,6 +50,18 @@ def _add_run(branch: Tree, run: dict[str, Any], full: bool) -> None:
             _add_step(inner, step, full)
     if run["reason"]:
         node.add(Text(f"{run['failure'] or 'stopped'}: {_shown(run['reason'], full)}", "red"))
+    for council in run.get("councils", ()):
+        _add_council(branch, council, full)
+
+
+def _add_council(branch: Tree, council: dict[str, Any], full: bool) -> None:
+    outcome = council["outcome"] or council["stage"]
+    head = Text.assemble("council  ", (council["council"], "bold"), "  ", (outcome, "magenta"))
+    for told in (council["by_whom"], council["helped"], f"${council['cost_usd']:.4f}"):
+        head.append(f"  {told}" if told else "", "dim")
+    node = branch.add(head)
+    if council["reason"]:
+        node.add(Text(_shown(council["reason"], full), "dim"))
 
 
 def _add_step(branch: Tree, step: dict[str, Any], full: bool) -> None:

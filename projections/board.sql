@@ -29,7 +29,8 @@ SELECT
             'PersonAsked', 'TaskReset', 'TaskCompleted', 'TaskFailed', 'TaskCancelled') THEN {agent: '', run: ''}
     END, spot) AS held,
     arg_max(CASE
-        WHEN type IN ('PipelineStarted', 'PipelineResumed', 'PhaseCompleted', 'TaskCompleted') THEN ''
+        WHEN type IN ('PipelineStarted', 'PipelineResumed', 'PhaseCompleted', 'TaskCompleted', 'CouncilAnswered') THEN ''
+        WHEN type = 'CouncilAsked' THEN 'waits for the council ' || coalesce(piece(body, '$.council'), '') || ': ' || reason
         WHEN type IN ('PipelinePaused', 'PhaseFailed', 'AssignmentLost', 'TaskReset', 'TaskFailed', 'TaskCancelled')
             THEN reason
         WHEN type = 'PersonAsked' THEN piece(body, '$.question')

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,17 +53,30 @@ def making() -> str:
     models = [_text("board"), _text("work")]
     moving = _moving()
     polled = [VIEWS[name].made for name in POLLED]
-    at_any_place = [_text("tables"), _text("as_of"), *models, *(view.made for view in VIEWS.values())]
+    at_any_place = [_text("tables"), _text("as_of"), *models, *(view.made for view in _as_needed())]
     return "\n".join([*at_any_place, _text("now"), *models, *polled, _text("still"), *moving])
 
 
 def _moving() -> list[str]:
     """The views that the tail can change: they look at a model, or at one of themselves."""
     found: dict[str, str] = {}
-    for view in VIEWS.values():
-        if _model.search(view.made) or any(re.search(rf"\b(FROM|JOIN) {name}\b", view.made) for name in found):
+    for view in _as_needed():
+        if _model.search(view.made) or _reads(view, found):
             found[view.name] = view.made
     return list(found.values())
+
+
+def _as_needed() -> list[View]:
+    """All views, each behind those that it reads."""
+    placed: dict[str, View] = {}
+    while waiting := [view for view in VIEWS.values() if view.name not in placed]:
+        ready = [view for view in waiting if not _reads(view, (other.name for other in waiting))]
+        placed |= {view.name: view for view in ready or waiting}
+    return list(placed.values())
+
+
+def _reads(view: View, names: Iterable[str]) -> bool:
+    return any(re.search(rf"\b(FROM|JOIN) {name}\b", view.made) for name in names)
 
 
 def _text(name: str) -> str:

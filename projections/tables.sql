@@ -151,3 +151,20 @@ CREATE MACRO place(seq, n) AS seq * 65536 + n;
 -- A piece of an event that no column holds; nothing where the event cannot be read that far.
 CREATE MACRO piece(body, path) AS TRY(json_extract_string(body, path));
 CREATE MACRO texts(body, path) AS TRY(CAST(json_extract(body, path) AS VARCHAR[]));
+
+-- The Beta distribution after so many wins and losses: how likely the rate is at most x, and the rate that this share of
+-- it lies below, found by halves to nine places.
+CREATE MACRO rate_below(x, wins, losses) AS list_sum(list_transform(
+    range((wins + 1)::BIGINT, (wins + losses + 2)::BIGINT),
+    lambda k: exp(lgamma(wins + losses + 2) - lgamma(k + 1) - lgamma(wins + losses + 2 - k)
+        + k * ln(x) + (wins + losses + 1 - k) * ln(1 - x))
+));
+CREATE MACRO rate_at(share, wins, losses) AS round(list_reduce(
+    list_transform(range(1, 31), lambda place: 0.5::DOUBLE ** place),
+    lambda low, step: CASE WHEN rate_below(low + step, wins, losses) < share THEN low + step ELSE low END,
+    0::DOUBLE
+), 4);
+
+-- What a council's calls were reserved and did cost; a reservation is council/<id>-<member>/<turn>/<again>.
+CREATE MACRO council_of(reservation) AS regexp_extract(reservation, '^council/(.+)-[^-/]+/', 1);
+CREATE MACRO member_of(reservation) AS regexp_extract(reservation, '^council/.+-([^-/]+)/', 1);

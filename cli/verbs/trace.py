@@ -24,7 +24,8 @@ PAGE = 200
 def verb(id: str, only: str | None, full: bool, settings: Settings, form: Form) -> None:
     """The runs of task ID, or the one run whose id it is, as a tree: phase, run, turn, thought, action, observation.
 
-    Below it, for each run, the files, commands, attempts, successes and test results. With --json all of it in one
+    A council that was asked after a run stands with it. Below the tree, for each run, the files, commands, attempts,
+    successes and test results. With --json all of it in one
     object; with --csv the steps.
     """
     views = Views(settings)
@@ -48,6 +49,9 @@ def print_trace(settings: Settings, filters: dict[str, Value], full: bool, form:
     for run in runs:
         run["test_results"] = _read(run["test_results"])
         run["steps"] = [step for step in steps if step["run"] == run["run"]]
+    councils = paged(views, "councils", {"task": runs[0]["task"]}) if form is not Form.CSV else []
+    for run in runs:
+        run["councils"] = [council for council in reversed(councils) if council["run"] == run["run"]]
     _print(views, runs, steps, full, form)
     return True
 

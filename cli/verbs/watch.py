@@ -11,7 +11,7 @@ from bus.messages.call import CallParked
 from bus.messages.kinds import read_commit
 from cli.config import Settings
 from cli.exits import BUDGET, FAILED, OK, PERSON
-from cli.follow import Picture, following, lines_of, picture_of
+from cli.follow import COUNCILS, Picture, following, lines_of, picture_of
 from cli.ids import TASK, task_of
 from cli.money import ways_on
 from cli.options import placed
@@ -64,6 +64,10 @@ async def stay(log: Log, progress: Progress, picture: Picture, head: int, *also:
     async for batch in replay(log, [subject], until=head):
         for record in batch:
             picture.show(record, progress)
+    if asked := progress.task.trouble.council:
+        async for batch in replay(log, [f"{COUNCILS}{asked}"], until=head):
+            for record in batch:
+                picture.show(record, progress)
     newest = await log.last(progress.calls) if progress.calls else None
     if newest and newest.seq <= head and _waits(newest):
         picture.show(newest, progress)
@@ -73,7 +77,7 @@ async def stay(log: Log, progress: Progress, picture: Picture, head: int, *also:
 
 async def _go_on(log: Log, progress: Progress, picture: Picture, head: int, *also: str) -> None:
     subject = f"evt.task.{progress.id}"
-    async for record in following(log, [subject, CALLS, *also], head):
+    async for record in following(log, [subject, CALLS, f"{COUNCILS}*", *also], head):
         mine = record.subject == subject or open_envelope(record).flow == progress.id
         if mine and (also or not record.subject.startswith("evt.call.") or _waits(record)):
             picture.show(record, progress)

@@ -29,6 +29,26 @@ SELECT
         WHEN 'RecoveryEnded' THEN failure || ' in ' || phase || CASE WHEN ok THEN ' was made good' ELSE ' was not made good' END
         WHEN 'PhaseReopened' THEN phase || ' is reopened: ' || left(coalesce(piece(body, '$.because'), ''), 120)
         WHEN 'PersonAsked' THEN phase || ' waits for a person: ' || left(coalesce(piece(body, '$.question'), ''), 120)
+        WHEN 'CouncilAsked' THEN phase || ' waits for a council: ' || left(reason, 120)
+        WHEN 'CouncilAnswered' THEN phase || ' was told by the council ' || piece(body, '$.council') || ': '
+            || CASE WHEN piece(body, '$.solution') <> '' THEN 'a solution' ELSE piece(body, '$.outcome') END
+        WHEN 'CouncilConvened' THEN 'a council is convened for ' || phase || ' of ' || task || ': ' || left(reason, 120)
+        WHEN 'ProblemGathered' THEN 'the problem is gathered: ' || coalesce(piece(body, '$.kind'), '?')
+        WHEN 'MembersChosen' THEN 'the council sits: ' || coalesce(array_to_string(piece(body, '$.members[*].model'), ', '), 'nobody')
+            || coalesce(', and ' || nullif(piece(body, '$.judge'), '') || ' judges', '')
+        WHEN 'OpinionAsked' THEN piece(body, '$.member') || ' is asked as ' || piece(body, '$.purpose') || ': ' || piece(body, '$.model')
+        WHEN 'OpinionMissing' THEN piece(body, '$.member') || ' has no answer, ' || failure || ': ' || left(reason, 120)
+        WHEN 'CandidateMade' THEN piece(body, '$.candidate') || ' proposes: ' || left(coalesce(piece(body, '$.explanation.text'), ''), 120)
+        WHEN 'TrialAsked' THEN piece(body, '$.candidate') || ' is to be tried'
+        WHEN 'CandidateTried' THEN piece(body, '$.candidate') || CASE
+            WHEN piece(body, '$.applies') = 'false' THEN ' does not apply: ' || left(coalesce(reason, ''), 120)
+            ELSE ' was tried: ' || coalesce(piece(body, '$.tests.passed'), CASE WHEN json_type(body, '$.tests') = 'OBJECT' THEN '0' END,
+                'no') || ' tests pass' END
+        WHEN 'JudgeHeard' THEN 'the judge was heard, sitting ' || coalesce(piece(body, '$.sitting'), '?')
+        WHEN 'CouncilEnded' THEN 'the council has ended, ' || piece(body, '$.outcome')
+            || coalesce(' by ' || nullif(piece(body, '$.by'), ''), '') || ': ' || left(reason, 120)
+        WHEN 'OutcomeRecorded' THEN 'what the council said came to a ' || replace(piece(body, '$.outcome'), '_', ' ') || ': '
+            || left(coalesce(piece(body, '$.why'), ''), 120)
         WHEN 'ModelRequested' THEN owner || ' thinks, turn ' || turn
         WHEN 'ModelReplied' THEN mind || ' replied: ' || left(coalesce(piece(body, '$.text'), ''), 120)
         WHEN 'ToolRequested' THEN owner || ' wants ' || call || ': ' || tool
