@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import actors
 from actors.treasurer.asking import Model, Standing
-from actors.treasurer.choosing import INSTALL, Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose
+from actors.treasurer.choosing import INSTALL, NOBODY, Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose
 from actors.treasurer.presets import read_presets
 from bus.errors import Invalid
 
@@ -152,7 +152,22 @@ def test_with_nothing_there_it_says_what_to_type() -> None:
     off = Standing("ollama", False, "nobody answers on port 11434", "Start it with `ollama serve`.")
     nothing = refused([paid("openai/gpt-5.4", usable=False)], off)
     assert nothing.reason.endswith("ollama: nobody answers on port 11434; openai: OPENAI_API_KEY is not set")
-    assert nothing.what_next == "Start it with `ollama serve`. export OPENAI_API_KEY=…"
+    assert nothing.what_next == "Start it with `ollama serve`, or export OPENAI_API_KEY=…"
+
+
+def test_where_nobody_at_all_can_be_asked_it_says_what_to_install_and_offers_the_demo() -> None:
+    nothing = refused([], *(Standing(name, False, "no", f"export {name}") for name in "abcdefg"))
+    assert nothing == Unable(f"no model can take this call: {NOBODY}", INSTALL)
+    pinned = refused([], *(Standing(name, False, "no", f"export {name}") for name in "abcdefg"), pin="b/*")
+    assert pinned.reason.endswith("b: no") and pinned.what_next == "export b"
+
+
+def test_a_reason_is_one_line_whatever_models_are_called() -> None:
+    odd = local("wei\nrd\x1b[31m\u202e")
+    assert "\\n" in refused([odd._replace(rests=True)]).reason
+    facts = CODING._replace(avoid=("acme/a\nb",), tried=(Tried("acme/c\rd", "timeout"),))
+    for candidates in ([odd], [odd._replace(model=odd.model._replace(tools=False))]):
+        assert choose(candidates, facts, PRESETS).reason.isprintable()
 
 
 def test_a_provider_that_can_be_used_but_has_no_model_is_named() -> None:
@@ -214,6 +229,7 @@ some_facts = st.builds(
 )
 
 
+@example([SONNET], CODING._replace(avoid=("\n",)))
 @given(unique, some_facts)
 def test_what_is_chosen_can_always_take_the_call(candidates: list[Candidate], facts: Facts) -> None:
     found = choose(candidates, facts, PRESETS)

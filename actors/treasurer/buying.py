@@ -1,6 +1,7 @@
 """How a reply is bought: choose a model, reserve the most it can cost, ask, settle, tell. Or wait, and say for what."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from actors.apart import apart, head_of, too_large
@@ -10,7 +11,7 @@ from actors.treasurer import health, purse
 from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, Surveyed
 from actors.treasurer.budget import SUBJECT, Budget, Short
 from actors.treasurer.call import Calls
-from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose
+from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose, without_money
 from actors.treasurer.mixing import RECENT, begun_before
 from actors.treasurer.presets import Presets
 from bus.days import day_of
@@ -101,13 +102,21 @@ class Buyer:
             Tried(f"{each.provider}/{each.model}", each.failure) for each in calls.failed if each.turn == wanted.turn
         )
         facts = facts._replace(tried=tuple(tried), mix=self._mix(desk))
-        chosen = choose(self.candidates(desk), facts, self.presets, self.surveyed.standings)
+        candidates = self.candidates(desk)
+        chosen = choose(candidates, facts, self.presets, self.surveyed.standings)
         if isinstance(chosen, Unable):
             return self.nobody(desk, wanted, chosen)
-        return self.buy_of(desk, wanted, chosen, worded)
+        return self.buy_of(desk, wanted, chosen, worded, partial(without_money, candidates, facts, self.presets))
 
-    def buy_of(self, desk: Desk, wanted: Wanted, chosen: Chosen, worded: Callable[[Model, Chosen], Worded]) -> bool:
-        """Begin to buy it of this model."""
+    def buy_of(
+        self,
+        desk: Desk,
+        wanted: Wanted,
+        chosen: Chosen,
+        worded: Callable[[Model, Chosen], Worded],
+        free: Callable[[], Chosen | Unable | None] = lambda: None,
+    ) -> bool:
+        """Begin to buy it of this model, or of a free one when there is no money for it."""
         model = next(each for each in self.surveyed.models if (each.provider, each.name) == chosen[:2])
         prompt, tokens = worded(model, chosen)
         micro = 0 if model.local else self.prices.bound_of(*chosen[:2], tokens, prompt.output_max_tokens)
@@ -125,19 +134,26 @@ class Buyer:
         )
         short = purse.reserve(desk, reserved)
         if short is not None:
-            return self._no_money(desk, wanted, reserved, short)
+            instead = free()
+            if isinstance(instead, Chosen):
+                told = f"{instead.reason}; for {reserved.model} there is no money: {purse.in_words(short, reserved)}"
+                return self.buy_of(desk, wanted, instead._replace(reason=told), worded)
+            return self._no_money(desk, wanted, reserved, short, waits=instead is not None)
         self.short.pop(wanted.key, None)
         self._begin(desk, wanted, chosen, prompt)
         return True
 
-    def _no_money(self, desk: Desk, wanted: Wanted, wish: FundsReserved, short: Short) -> bool:
+    def _no_money(self, desk: Desk, wanted: Wanted, wish: FundsReserved, short: Short, waits: bool) -> bool:
+        """`waits`: a free model could take it, when it has rested."""
         if self.short.get(wanted.key) != short[:2]:
             purse.exhausted(desk, short, wish.micro, wanted.task)
         if wanted.until_s:
             self.refuse(desk, wanted, "budget", purse.in_words(short, wish))
             return False
         self.short[wanted.key] = short[:2]
-        self._park(desk, wanted, "budget", short.scope, purse.ends_at_s(short, desk.message.now_s))
+        until_s = purse.ends_at_s(short, desk.message.now_s)
+        until_s = min(until_s, self._rests_until(desk, local=True)) if waits else until_s
+        self._park(desk, wanted, "budget", short.scope, until_s)
         return True
 
     def _begin(self, desk: Desk, wanted: Wanted, chosen: Chosen, prompt: Prompt) -> None:
@@ -291,11 +307,12 @@ class Buyer:
         listed = None if model.local else self.prices.per_million(model.provider, model.name)
         return Price(*listed) if listed else None
 
-    def _rests_until(self, desk: Desk) -> float:
-        """When the first of those that rest may be asked again."""
-        return min(
-            (self._health(desk, model.provider, model.name).until_s for model in self.surveyed.models), default=0.0
-        )
+    def _rests_until(self, desk: Desk, local: bool = False) -> float:
+        """When the first of those that rest, or of the local ones among them, may be asked again."""
+        models = (each for each in self.surveyed.models if each.local or not local)
+        untils = (self._health(desk, each.provider, each.name).until_s for each in models)
+        now_s = desk.message.now_s
+        return min((until_s for until_s in untils if until_s > now_s), default=now_s + 1)
 
     def _health(self, desk: Desk, provider: str, model: str) -> health.Health:
         """Looked up once: of a model of which nothing was ever said nobody else says anything either."""

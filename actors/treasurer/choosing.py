@@ -1,18 +1,19 @@
 """Choosing a model for one call: a local one first, a paid one when a rule says so, and always with the reason."""
 
-import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from actors.treasurer.asking import Model, Standing
+from actors.treasurer.patterns import could_be, in_one_line, matches, meant, newest, place_of
 from actors.treasurer.presets import Effort, Preset, Presets
 
 TOLD_MAX = 5
-DATE_DIGITS, NUMBERS_MAX = 4, 4
+FREE_TRIES_MAX = 3
+"""A free model that failed so often to give a reply is not asked for it once more because there is no money."""
 TOOLS = "`ollama pull qwen3-coder` brings a local model with tools."
 ROOM = "Give the local model more context, or use a model that has more."
 PRICE = "Upgrade `genai-prices`, or use a model whose price it knows."
+NOBODY = "nobody can be asked here (why: `witan auth status`)"
 INSTALL = (
     "Install Ollama and pull a model with tools (`ollama pull qwen3-coder`), or export ANTHROPIC_API_KEY, "
     "OPENAI_API_KEY, DEEPSEEK_API_KEY or GEMINI_API_KEY, or put `claude` or `codex` on PATH; "
@@ -110,12 +111,30 @@ def choose(
         return _unable([(each, bar) for each, bar in barred if bar], facts, standings)
     if not ready:
         names = ", ".join(each.name for each in fits)
-        return Unable(f"all that can take this call rest: {names}", "Wait; they are asked again.", rests=True)
+        return Unable(
+            in_one_line(f"all that can take this call rest: {names}"), "Wait; they are asked again.", rests=True
+        )
     paid_because, steered = _paid_because(facts, presets)
     best = min(ready, key=lambda each: _rank(each, facts, preset, bool(paid_because)))
     why = _why(best, facts, paid_because, any(each.model.local for each in ready))
     told = f"{best.name}: {why}; preset {name}{f' for {facts.work_type}' if facts.work_type else ''}{steered}"
-    return Chosen(best.model.provider, best.model.name, preset.effort, _room(best.model, facts, preset), told)
+    return Chosen(
+        best.model.provider, best.model.name, preset.effort, _room(best.model, facts, preset), in_one_line(told)
+    )
+
+
+def without_money(candidates: Sequence[Candidate], facts: Facts, presets: Presets) -> Chosen | Unable | None:
+    """Who takes the call when whoever was chosen cannot be paid: a free one. None: it has to be a paid one.
+
+    Where a rule says so, or where the free ones have had no room for it twice, money is waited for.
+    """
+    cramped = sum(tried.failure == "context" for tried in facts.tried)
+    if cramped > 1 or _paid_because(facts, presets)[0]:
+        return None
+    tries = [tried.model for tried in facts.tried]
+    free = [each for each in candidates if each.model.local and tries.count(each.name) < FREE_TRIES_MAX]
+    found = choose(free, facts, presets)
+    return None if isinstance(found, Unable) and not found.rests else found
 
 
 def _identity(candidate: Candidate) -> tuple[object, ...]:
@@ -126,9 +145,9 @@ def _identity(candidate: Candidate) -> tuple[object, ...]:
 def _bar(candidate: Candidate, facts: Facts, preset: Preset, never: Sequence[str]) -> _Bar | None:
     """What keeps the model from taking the call, beside that it rests."""
     model = candidate.model
-    if not _meant(facts.pin, candidate.name):
+    if not meant(facts.pin, candidate.name):
         return _Bar(f"is not {facts.pin}")
-    if any(_matches(glob, candidate.name) for glob in never):
+    if any(matches(glob, candidate.name) for glob in never):
         return _Bar("is never asked")
     if not candidate.standing.usable:
         return _Bar(candidate.standing.why, candidate.standing.what_next)
@@ -176,9 +195,9 @@ def _rank(candidate: Candidate, facts: Facts, preset: Preset, paid: bool) -> tup
     tries -= cramped > 0 and Tried(name, "context") in facts.tried
     wider = -model.context_max_tokens if cramped > 1 else 0
     tries += 100 * (name in facts.avoid)
-    place, cost = _place(name, preset.prefer), _cost(candidate, facts, preset)
+    place, cost = place_of(name, preset.prefer), _cost(candidate, facts, preset)
     taste = (place, cost) if model.local or paid or facts.pin else (place == len(preset.prefer), cost)
-    return (tries, wider, model.local == paid, taste, _newest(model.name), name)
+    return (tries, wider, model.local == paid, taste, newest(model.name), name)
 
 
 def _cost(candidate: Candidate, facts: Facts, preset: Preset) -> int:
@@ -187,24 +206,6 @@ def _cost(candidate: Candidate, facts: Facts, preset: Preset) -> int:
     if candidate.model.local or price is None:
         return 0
     return facts.prompt_tokens * price.input_micro + _room(candidate.model, facts, preset) * price.output_micro
-
-
-def _newest(name: str) -> tuple[int, ...]:
-    """Higher versions and sizes first; longer numbers are dates."""
-    numbers = [-int(number) for number in re.findall(r"\d+", name) if len(number) < DATE_DIGITS]
-    return tuple([*numbers, *[0] * NUMBERS_MAX][:NUMBERS_MAX])
-
-
-def _place(name: str, prefer: Sequence[str]) -> int:
-    return next((place for place, glob in enumerate(prefer) if _matches(glob, name)), len(prefer))
-
-
-def _matches(glob: str, name: str) -> bool:
-    return fnmatchcase(name.lower(), glob.lower())
-
-
-def _meant(pin: str, name: str) -> bool:
-    return not pin or any(_matches(each if "/" in each else f"*/{each}", name) for each in pin.split(","))
 
 
 def _why(best: Candidate, facts: Facts, paid_because: str, local_there: bool) -> str:
@@ -229,22 +230,20 @@ def _why(best: Candidate, facts: Facts, paid_because: str, local_there: bool) ->
 
 def _unable(barred: Sequence[tuple[Candidate, _Bar]], facts: Facts, standings: Sequence[Standing]) -> Unable:
     """What is in the way of each, and what to type."""
-    near = [(each, bar) for each, bar in barred if each.standing.usable and _meant(facts.pin, each.name)]
+    near = [(each, bar) for each, bar in barred if each.standing.usable and meant(facts.pin, each.name)]
     down = {each.provider: each for each in [*standings, *(each.standing for each, _ in barred)] if not each.usable}
     listed = {each.model.provider for each, _ in barred}
     empty = {each.provider: each for each in standings if each.usable and each.provider not in listed}
-    meant = [each for _, each in sorted({**empty, **down}.items()) if _could_be(facts.pin, each.provider)]
+    absent = [each for _, each in sorted({**empty, **down}.items()) if could_be(facts.pin, each.provider)]
+    pinned = f"it is pinned by {facts.pin}, and " if facts.pin else ""
+    if len(absent) > TOLD_MAX and not near and not facts.pin:
+        return Unable(f"no model can take this call: {NOBODY}", INSTALL)
     told = [
         *(f"{each.name} {bar.why}" for each, bar in near),
-        *(f"{each.provider}: {'it has no model' if each.usable else each.why}" for each in meant),
+        *(f"{each.provider}: {'it has no model' if each.usable else each.why}" for each in absent),
     ]
     more = f" and {len(told) - TOLD_MAX} more" if len(told) > TOLD_MAX else ""
-    pinned = f"it is pinned by {facts.pin}, and " if facts.pin else ""
     reason = f"{pinned}no model can take this call: {'; '.join(told[:TOLD_MAX]) or 'there is none'}{more}"
-    hints = dict.fromkeys([*(bar.what_next for _, bar in near), *(each.what_next for each in meant)])
-    return Unable(reason, " ".join([hint for hint in hints if hint][:TOLD_MAX]) or INSTALL)
-
-
-def _could_be(pin: str, provider: str) -> bool:
-    """Whether a model of this provider can be meant."""
-    return not pin or any("/" not in each or _matches(each.split("/", 1)[0], provider) for each in pin.split(","))
+    hints = dict.fromkeys([*(bar.what_next for _, bar in near), *(each.what_next for each in absent)])
+    ways = [hint for hint in hints if hint][:TOLD_MAX] or [INSTALL]
+    return Unable(in_one_line(reason), ", or ".join([*(way.rstrip(".") for way in ways[:-1]), ways[-1]]))
