@@ -1,7 +1,7 @@
 """The tables in a process of their own: started, told where the log is, started again when it dies, and ended.
 
 Following the log costs as much processor time as deciding on it. In the daemon's process both would take turns at one
-lock, and every decision would wait for it. See `ops/decisions/0008-the-tables-live-apart.md`.
+lock, and every decision would wait for it. See `ops/decisions/0009-the-tables-live-apart.md`.
 """
 
 import asyncio

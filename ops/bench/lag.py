@@ -1,17 +1,18 @@
-"""Lag: from the append of a commit until the views show it, at 1,500 events a second and with readers."""
+"""Lag: from the append of a commit until the views show it, at 1,500 events a second and with readers.
+
+Who writes and who reads are processes of their own, as the daemon and the CLI are beside the tables.
+"""
 
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
-from functools import partial
 
 from bus.connection import connect
 from ops.bench.asker import asking, told_by
 from ops.bench.ground import Ground, Lab, ground
 from ops.bench.rows import Row, at_most, percentile
-from ops.bench.story import Story
+from ops.bench.writer import written
 from projections.asking import Asking
 from projections.projector import Projection
 
@@ -23,14 +24,13 @@ GOAL_MS = 100.0
 
 
 class Watch:
-    """When each place in the log was appended, and when the views showed it."""
+    """When the views showed which place in the log."""
 
     def __init__(self, projection: Projection) -> None:
         self._store = projection.store
-        self._open: deque[tuple[int, float]] = deque()
         self._closed = False
         self._thread = threading.Thread(target=self._look, name="lag-watch", daemon=True)
-        self.lags_s: list[float] = []
+        self._shown: list[tuple[int, float]] = []
 
     def __enter__(self) -> "Watch":
         self._thread.start()
@@ -40,17 +40,24 @@ class Watch:
         self._closed = True
         self._thread.join()
 
-    def appended(self, at: float, done: asyncio.Future[list[int]]) -> None:
-        """This append was handed in at that moment."""
-        self._open.append((done.result()[0], at))
+    def lags_s(self, appended: list[tuple[int, float]]) -> list[float]:
+        """For each place in the log and the moment at which its append was handed in."""
+        shown = iter(self._shown)
+        upto, at = next(shown)
+        lags = []
+        for seq, began in appended:
+            while upto < seq:
+                upto, at = next(shown)
+            lags.append(max(0.0, at - began))
+        return lags
 
     def _look(self) -> None:
-        now, seen = 0.0, self._store.position
-        while not (self._closed and not self._open):
+        seen = self._store.position
+        while not self._closed:
             if self._store.reached(seen + 1, 0.05):
-                now, seen = time.perf_counter(), self._store.position
-            while self._open and self._open[0][0] <= seen:
-                self.lags_s.append(max(0.0, now - self._open.popleft()[1]))
+                seen = self._store.position
+                self._shown.append((seen, time.perf_counter()))
+        self._shown.append((self._store.position, time.perf_counter()))
 
 
 def rows(lab: Lab) -> Iterator[Row]:
@@ -63,37 +70,21 @@ def rows(lab: Lab) -> Iterator[Row]:
             count = int(READERS * takes_s / READER_PACE_S / 3)
             readers = asking(here.server.public_url, "questions", count, READERS, READER_PACE_S)
             with Watch(projection) as watch:
-                here.bridge.run(_write(here, watch, takes_s), timeout_s=120)
+                appended = written(here.server.url, takes_s, EVENTS_PER_S)
+                projection.store.reached(appended[-1][0], 60)
             told = told_by(readers)
             raw = here.bridge.run(_raw(here), timeout_s=60)
         finally:
             here.bridge.run(questions.close(), timeout_s=10)
             projection.close()
-    p50, p99 = (percentile(watch.lags_s, part) * 1000 for part in (0.5, 0.99))
+    lags = watch.lags_s(appended)
+    p50, p99 = (percentile(lags, part) * 1000 for part in (0.5, 0.99))
     against = "raw NATS from publish to subscriber"
     yield Row("lag_p50_ms", p50, "ms", percentile(raw, 0.5) * 1000, against + ", p50")
     yield at_most("lag_p99_ms", p99, "ms", percentile(raw, 0.99) * 1000, against + ", p99", GOAL_MS)
     yield Row(
         "lag_readers_p99_ms", told["p99_ms"], "ms", told["p50_ms"], f"the readers' own p50, {told['per_s']:.0f}/s"
     )
-
-
-async def _write(here: Ground, watch: Watch, takes_s: float) -> None:
-    """The story's commits at an even pace, a few each 10 ms, each timed from the moment it is handed in."""
-    story = Story()
-    drafts = (draft for wave in story.waves() for draft in wave)
-    began = time.perf_counter()
-    sent = 0
-    waiting: list[asyncio.Future[list[int]]] = []
-    while (elapsed := time.perf_counter() - began) < takes_s:
-        due = int(elapsed * EVENTS_PER_S / 2) - sent  # two events a commit
-        for _ in range(due):
-            future = here.log.submit([next(drafts)])
-            future.add_done_callback(partial(watch.appended, time.perf_counter()))
-            waiting.append(future)
-        sent += due
-        await asyncio.sleep(0.01)
-    await asyncio.gather(*waiting)
 
 
 async def _raw(here: Ground) -> list[float]:
