@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -149,7 +149,7 @@ class App:
         roles = {name: found.what for name, found in shelf.roles.items()}
         playbooks = {name: found.what for name, found in shelf.playbooks.items()}
         team = Team(roles, playbooks, settings.territories)
-        _refuse_unless_staffed(workflows, settings)
+        _refuse_unless_staffed(workflows, roles, settings)
         council = rules_of(settings, script)
         deciders: list[Decider] = [
             Guardian(settings.freeze_answer_s),
@@ -160,6 +160,7 @@ class App:
                 settings.council_after_retries if council.enabled else None,
                 rules=read_rules(*shelves(settings)),
                 reviews=script.is_models or script.plays(reviewing.PHASE),
+                roles=roles,
             ),
             self._treasurer(script, team),
             Executor(team, self._hands(), partial(reviewing.produced, workflows)),
@@ -220,7 +221,14 @@ def _script_path(script: str) -> Path:
     return own if own.exists() else Path(script)
 
 
-def _refuse_unless_staffed(workflows: dict[str, Workflow], settings: Settings) -> None:
+def _refuse_unless_staffed(workflows: dict[str, Workflow], roles: Collection[str], settings: Settings) -> None:
+    for role in settings.agents:
+        if role not in roles:
+            known = ", ".join(sorted(roles))
+            raise Refused(
+                f"`agents.{role}` is set, and there is no role {role!r}",
+                f"Add `witan/roles/{role}.toml`, or take it out of witan.toml. The roles are: {known}.",
+            )
     if settings.workflow not in workflows:
         raise Refused(
             f"there is no workflow {settings.workflow!r}", f"The workflows are: {', '.join(sorted(workflows))}."

@@ -33,4 +33,5 @@ def new_council(rules: Rules, team: Team, workflows: dict[str, Workflow], now_s:
 
 def _blamed(workflows: dict[str, Workflow], name: str, phase: str) -> str:
     """The phase that is done once more when this one fails for its sake; empty: none."""
-    return workflows[name].phase(phase).on_failure
+    phases = workflows[name].phases if name in workflows else []
+    return next((each.on_failure for each in phases if each.name == phase), "")

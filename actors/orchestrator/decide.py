@@ -1,6 +1,6 @@
 """What the orchestrator does with everything it hears: one message in, events on tasks, slots and queues out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, get_args
 
@@ -48,10 +48,14 @@ class Orchestrator:
         *,
         rules: Rules | None = None,
         reviews: bool = False,
+        roles: Collection[str] = (),
     ) -> None:
-        """`rules` say who should have a task; with `reviews` an architect looks at what is hard or fails for good."""
+        """`rules` say who should have a task; with `reviews` an architect looks at what is hard or fails for good.
+
+        `roles` are those that have a file.
+        """
         self.limit = limit
-        self._empty = partial(Floor, workflows, lease_s, council_after, rules, reviews=reviews)
+        self._empty = partial(Floor, workflows, lease_s, council_after, rules, reviews=reviews, roles=roles)
         self.floor = self._empty()
 
     def ready(self, desk: Desk) -> bool:

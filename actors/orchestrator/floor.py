@@ -4,11 +4,11 @@ All of it follows from the tasks that hold a slot; it is derived anew at every s
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from actors.orchestrator.roster import Member
 from actors.orchestrator.routing import Rules
-from actors.orchestrator.workflow import Workflow
+from actors.orchestrator.workflow import Phase, Workflow
 from actors.territory import Territory, overlaps
 
 
@@ -23,8 +23,10 @@ class Floor:
         rules: Rules | None = None,
         *,
         reviews: bool = False,
+        roles: Collection[str] = (),
     ) -> None:
         """`council_after`: so many tries of one kind before a council is asked; None: there is none."""
+        self.roles = roles
         self.workflows, self.rules, self.reviews = workflows, rules, reviews
         self.plans = {(flow.name, phase.name): phase for flow in workflows.values() for phase in flow.phases}
         self.lease_s, self.council_after = lease_s, council_after
@@ -46,6 +48,10 @@ class Floor:
         """By repository: its runs and their agents."""
         self.held_up: dict[str, dict[str, None]] = {}
         """By repository: the tasks that wait until a territory is free, in the order of their coming."""
+
+    def plan(self, workflow: str, phase: str) -> Phase:
+        """What the file says of a phase; one that no file knows any more can still come to its end."""
+        return self.plans.get((workflow, phase)) or Phase(phase, "")
 
     def enter(self, agent: str, role: str) -> None:
         """An agent is there."""

@@ -55,7 +55,7 @@ def _routed(floor: Floor, desk: Desk, state: Task, wish: AssignTask) -> TaskRout
         raise Invalid("an assignment names an agent or a role, or leaves it to the rules", "Say one of the three.")
     members: dict[str, Member] = desk.state(ROSTER).members
     phase = _phase_meant(state)
-    own = floor.plans[state.workflow, phase].role
+    own = floor.plan(state.workflow, phase).role
     role = members[wish.agent].role if wish.agent in members else wish.role
     if not wish.auto:
         _refuse_strangers(wish, members)

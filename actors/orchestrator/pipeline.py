@@ -2,7 +2,7 @@
 
 from actors.decider import Message
 from actors.desk import Desk
-from actors.orchestrator import advice, escalation, reviewing, staffing
+from actors.orchestrator import advice, escalation, lacking, reviewing, staffing
 from actors.orchestrator.floor import Floor
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from actors.orchestrator.task import TRANSITIONS, Task
@@ -63,19 +63,19 @@ def go_on(floor: Floor, desk: Desk, id: str) -> None:
         return
     if state.trouble.council:
         advice.ask(desk, id, state)
-        return
-    if not state.phase and state.trouble.not_before_s > desk.message.now_s:
+    elif not state.phase and state.trouble.not_before_s > desk.message.now_s:
         desk.wake("orchestrator", f"recovery-{id}", state.trouble.not_before_s, RecoveryDue(task=id))
-        return
-    if state.review and reviewing.assigned(floor, desk, id):
+    elif state.review and reviewing.assigned(floor, desk, id):
         staffing.hand_out(floor, desk, id)
-        return
-    if not state.phase:
-        phase = state.next_phase
-        attempt = (state.attempt or state.trouble.requests.get(phase, 0)) + 1
-        role = state.routed.role if state.routed else floor.plans[state.workflow, phase].role
-        desk.append(subject, task.PhaseRequested(phase=phase, role=role, attempt=attempt))
-    staffing.assign(floor, desk, id)
+    elif question := lacking.asked_for(floor, id, state):
+        desk.append(subject, question)
+        leave(floor, desk, id)
+    else:
+        if phase := "" if state.phase else state.next_phase:
+            attempt = (state.attempt or state.trouble.requests.get(phase, 0)) + 1
+            role = state.routed.role if state.routed else floor.plan(state.workflow, phase).role
+            desk.append(subject, task.PhaseRequested(phase=phase, role=role, attempt=attempt))
+        staffing.assign(floor, desk, id)
 
 
 def recovery_due(floor: Floor, desk: Desk, id: str) -> None:
@@ -140,7 +140,7 @@ def _go_on_or_rest(floor: Floor, desk: Desk, id: str) -> None:
 def _fail(floor: Floor, desk: Desk, id: str, end: run.RunFailed) -> None:
     subject = f"evt.task.{id}"
     state: Task = desk.state(subject)
-    plan, found = floor.plans[state.workflow, state.phase], classified(end.failure, end.reason)
+    plan, found = floor.plan(state.workflow, state.phase), classified(end.failure, end.reason)
     council = advice.council_of(floor, id, state)
     events = escalation.phase_failed(state, plan, found, end.reason, now_s=desk.message.now_s, council=council)
     desk.append(subject, *events)
@@ -177,7 +177,7 @@ def council_ended(floor: Floor, desk: Desk, message: Message, ended: CouncilEnde
         leave(floor, desk, ended.task)
         return
     admitted = by_hand and ask_for_slot(desk, ended.task, RESUMED_FIRST)
-    desk.append(subject, heard, *escalation.advised(state, floor.plans[state.workflow, ended.phase], ended))
+    desk.append(subject, heard, *escalation.advised(state, floor.plan(state.workflow, ended.phase), ended))
     if admitted:
         start(floor, desk, ended.task)
     else:

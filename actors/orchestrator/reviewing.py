@@ -25,7 +25,8 @@ LOOK = (
 
 def produced(workflows: Mapping[str, Workflow], workflow: str, phase: str) -> str:
     """What a phase makes; a look at one is in no workflow and makes a review."""
-    return next((each.produces for each in workflows[workflow].phases if each.name == phase), PHASE)
+    phases = workflows[workflow].phases if workflow in workflows else []
+    return next((each.produces for each in phases if each.name == phase), PHASE)
 
 
 def assigned(floor: Floor, desk: Desk, id: str) -> bool:

@@ -84,7 +84,7 @@ def work_for(floor: Floor, desk: Desk, id: str) -> WorkAssigned:
         context=context,
         inputs=list(state.done),
         recovery=recovery,
-        produces=floor.plans[state.workflow, state.phase].produces,
+        produces=floor.plan(state.workflow, state.phase).produces,
         checklist=list(state.checklist),
     )
 

@@ -28,6 +28,7 @@ from bus.messages.task import PhaseFailed
 SURVEY = "survey"
 SURVEY_AGAIN_S = 10.0
 OF_MODELS = "model_error"
+NO_ROLE = "There is no role `{}` any more. Put its file back and start Witan again."
 LOOK_BACK = 5000
 """An assignment stands so few places before the first step of its run, or else it is looked for from the beginning."""
 
@@ -98,6 +99,10 @@ class Thinking:
             self.buyer.wait(wanted, now_s + SURVEY_AGAIN_S)
             return
         run = run or self._read(desk, _steps_of(wanted.subject))
+        if wanted.role not in self.team.roles:
+            self.buyer.refuse(desk, wanted, "help", NO_ROLE.format(wanted.role))
+            desk.close(wanted.key)
+            return
         if run.steps.closed or not self.buyer.buy(desk, wanted, self._facts(desk, run), self._words(desk, wanted, run)):
             desk.close(wanted.key)
 
