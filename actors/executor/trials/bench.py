@@ -48,7 +48,6 @@ class _Tree(NamedTuple):
 
     folder: Path
     plan: Planned
-    syntax: Syntax
     types: str
     beside: list[str]
 
@@ -113,23 +112,43 @@ class Bench:
         return found
 
     async def _tried(self, trial: Trial, folder: Path, began: float) -> Found:
+        """It is tested while it is read; when it turns out that it cannot be read, its tests are stopped."""
         place = _place_of(trial.opened)
-        async with self._room(place.task):
-            tree: str = await self._in_thread(partial(tree_of, place))
+        tree = trial.tree or await self._tree_now(place)
         made: _Tree = await self._in_thread(partial(_make, place, tree, folder, trial))
         before, after = made.plan.before, made.plan.after
-        event = CandidateTried(
+        told = CandidateTried(
             candidate=trial.candidate,
             applies=True,
-            reason=self._redactor.text(made.syntax.reason),
-            syntax=made.syntax.right,
             likeness=await self._in_thread(partial(likeness, before, after)),
             lines=await self._in_thread(partial(lines_changed, before, after)),
         )
-        blobs: list[bytes] = []
-        if made.syntax.right is not False:
-            event, blobs = await self._tested(trial, made, event, began)
-        return Found(trial, msgspec.structs.replace(event, ms=ms_since(began)), tuple(blobs))
+        reading = asyncio.ensure_future(self._read(trial, made.plan))
+        try:
+            event, blobs = await self._tested(trial, made, told, began)
+        except _Interrupted as stopped:
+            if stopped.why == "freeze" or (await reading).right is not False:
+                raise
+        except BaseException:
+            reading.cancel()
+            raise
+        syntax = await reading
+        if syntax.right is False:
+            event, blobs = told, []
+        reason = self._redactor.text(syntax.reason) or event.reason
+        event = msgspec.structs.replace(event, syntax=syntax.right, reason=reason, ms=ms_since(began))
+        return Found(trial, event, tuple(blobs))
+
+    async def _tree_now(self, place: Opened) -> str:
+        async with self._room(place.task):
+            tree: str = await self._in_thread(partial(tree_of, place))
+            return tree
+
+    async def _read(self, trial: Trial, plan: Planned) -> Syntax:
+        syntax: Syntax = await self._in_thread(partial(syntax_of, plan.before, plan.after))
+        if syntax.right is False:
+            self._commands.stop(trial.key, "cancel")
+        return syntax
 
     async def _tested(
         self, trial: Trial, made: _Tree, event: CandidateTried, began: float
@@ -205,7 +224,7 @@ def _make(place: Opened, tree: str, folder: Path, trial: Trial) -> _Tree:
         plan = planned(room, proposal)
         put(room, plan.after)
         types = types_command(room, listing(folder), plan.after)
-    return _Tree(folder, plan, syntax_of(plan.before, plan.after), types, beside)
+    return _Tree(folder, plan, types, beside)
 
 
 def _lends(path: Path, link: Path) -> bool:

@@ -135,6 +135,7 @@ class Trials:
             0,
             case.convened.until_s,
             unheld,
+            tree=told.gathered.tree if told.gathered else "",
         )
         desk.open(_asked_as(trial))
         self.waiting.append(trial)

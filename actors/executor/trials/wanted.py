@@ -22,7 +22,10 @@ class Gather(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """Try one candidate in a tree of its own, before `until_s`. With a reason in `unheld` no command is run."""
+    """Try one candidate in a tree of its own, before `until_s`. With a reason in `unheld` no command is run.
+
+    `tree` is what its author saw; empty: whatever the workspace holds now.
+    """
 
     council: str
     candidate: str
@@ -34,6 +37,7 @@ class Trial(NamedTuple):
     until_s: float
     unheld: str = ""
     again: int = 0
+    tree: str = ""
 
     @property
     def key(self) -> str:
