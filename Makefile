@@ -1,5 +1,5 @@
 # Everything a person or CI runs. Each target makes .venv first, from requirements.lock, with uv when there is one.
-.PHONY: demo test lint format bench bench-peers faults clean venv
+.PHONY: demo test lint format bench bench-council bench-peers faults clean venv
 
 PY := .venv/bin/python
 STAMP := .venv/.made
@@ -24,6 +24,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(PY) -m ops.bench $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
+
+bench-council: $(STAMP)
+	$(PY) -m ops.bench --only council --scale $(if $(SCALE),$(SCALE),15)
 
 bench-peers: $(STAMP)
 	$(PY) -m ops.bench --peers $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
