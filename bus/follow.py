@@ -60,7 +60,11 @@ class Puller(Generic[T]):
     async def open(self) -> None:
         """Make the consumer and ask for the first records."""
         self._connection.on_reconnect.append(self.renew)
-        await self._make()
+        try:
+            await self._make()
+        except BaseException:
+            await self.close()  # or it would begin by itself one day, beside the next one
+            raise
 
     def done(self, count: int) -> None:
         """The reader has dealt with so many and has room for as many more."""

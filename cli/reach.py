@@ -105,10 +105,10 @@ def on_log(settings: Settings, look: Callable[["JetStreamLog"], Coroutine[Any, A
     """Connect, look at the log, leave."""
 
     async def work() -> T:
-        from bus.jetstream import JetStreamLog
+        from cli.patience import PatientLog
 
         async with connected(settings) as connection:
-            return await look(JetStreamLog(connection))
+            return await look(PatientLog(connection))
 
     return asyncio.run(work())
 

@@ -96,13 +96,13 @@ def repository_of(folder: Path, sure: bool) -> Path | None:
 
 async def _stay(settings: Settings, form: Form, body: dict[str, object], id: str) -> Progress:
     """Submit, and follow the task and the steps of its runs until nothing more comes by itself."""
-    from bus.jetstream import JetStreamLog
+    from cli.patience import PatientLog
     from cli.verbs.watch import stay
 
     async with connected(settings) as connection:
-        log = JetStreamLog(connection)
+        log = PatientLog(connection)
         head = await log.head()
-        answer = await command(connection, "cmd.orchestrator.submit_task", body, id)
+        answer = await log.again(lambda: command(connection, "cmd.orchestrator.submit_task", body, id))
         progress = Progress(str(answer["task_id"]))
         with picture_of(form) as picture:
             await stay(log, progress, picture, head, *STEPS)
