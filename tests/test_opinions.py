@@ -275,7 +275,7 @@ def test_what_is_left_for_councils_is_what_no_cap_of_the_day_forbids() -> None:
 
 
 def test_a_provider_that_is_not_there_offers_nothing() -> None:
-    counter = Counter()
+    counter = Counter(looked=False)
     counter.hears(Done(SURVEY, Surveyed([], [Standing("openai", False, "no key", "Export OPENAI_API_KEY.")])))
     counter.hears(call.ListModels()).then_answered(models=[])
     counter.asks(GPT)

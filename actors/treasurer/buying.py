@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from actors.apart import apart, head_of, too_large
 from actors.desk import Desk
@@ -14,6 +14,8 @@ from actors.treasurer.call import Calls
 from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose, without_money
 from actors.treasurer.mixing import RECENT, begun_before
 from actors.treasurer.presets import Presets
+from actors.treasurer.standings import others_than, refused_by
+from actors.treasurer.wanted import Parked, Wanted, Worded
 from bus.days import day_of
 from bus.messages import call as said
 from bus.messages.base import ToolCall
@@ -25,30 +27,7 @@ CALL_MAX_S = 300.0
 WAIT_MAX_S = 60.0
 """A provider that wants to rest longer is waited for by a timer, and the run is told only so much."""
 REASON_MAX_CHARS = 4000
-
-
-class Wanted(NamedTuple):
-    """One reply that is needed. `until_s`: it is of no use after this moment and never waits; 0: it can wait."""
-
-    key: str
-    subject: str
-    agent: str
-    run: str
-    task: str
-    role: str
-    turn: int
-    again: int
-    purpose: str = "run"
-    until_s: float = 0
-
-    @property
-    def reservation(self) -> str:
-        return f"{self.agent}/{self.run}/{self.turn}/{self.again}"
-
-    @property
-    def topic(self) -> str:
-        """Where it can be heard while it is said; empty: nowhere."""
-        return f"live.thought.{self.agent}.{self.run}" if self.purpose == "run" else ""
+WHAT_NEXT = "What to type: `witan auth status`; keys are read when Witan starts."
 
 
 class Prices(Protocol):
@@ -61,20 +40,6 @@ class Prices(Protocol):
     def micro_of(self, provider: str, model: str, usage: Usage) -> int | None: ...
 
     def version(self) -> str: ...
-
-
-class Worded(NamedTuple):
-    """A prompt, and how many tokens it is at most."""
-
-    prompt: Prompt
-    tokens: int
-
-
-class Parked(NamedTuple):
-    """A request that waits; until then, or until something changes."""
-
-    wanted: Wanted
-    until_s: float
 
 
 class Buyer:
@@ -219,10 +184,24 @@ class Buyer:
     def _failed(self, desk: Desk, wanted: Wanted, chosen: Chosen, failed: Failed) -> None:
         micro = self._charged(chosen, failed)
         purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
+        refuses = failed.failure == "help"
+        if refuses and self._others_help(chosen, failed, wanted):
+            failed = failed._replace(failure="model_error")
+        elif refuses and not wanted.until_s:
+            failed = failed._replace(reason=f"{failed.reason}. {WHAT_NEXT}")
         self._fail(desk, wanted, failed.failure, failed.reason, chosen, min(failed.wait_s, WAIT_MAX_S), micro or 0)
         hurried = wanted.until_s and failed.failure == "timeout"
         if failed.failure != "context" and not hurried:  # whoever is given little time is not to blame
-            self._is_unwell(desk, chosen, failed)
+            self._is_unwell(desk, chosen, failed, at_once=refuses)
+
+    def _others_help(self, chosen: Chosen, failed: Failed, wanted: Wanted) -> bool:
+        """Whoever has to be helped by a person is not asked again for now, and somebody else does it, if anybody."""
+        model = next((each for each in self.surveyed.models if (each.provider, each.name) == chosen[:2]), None)
+        if model is None or wanted.until_s or not others_than(self.surveyed, model):
+            return False
+        if not model.local:
+            self.surveyed = refused_by(self.surveyed, model.provider, self.redactor.text(failed.reason))
+        return True
 
     def lost(self, desk: Desk, wanted: Wanted) -> None:
         """It was begun before a crash, and nobody knows what became of it: it is paid for, and has failed."""
@@ -250,7 +229,7 @@ class Buyer:
             until_s = min(self._rests_until(desk), desk.message.now_s + 600)
             self._park(desk, wanted, "provider", unable.reason, max(until_s, desk.message.now_s + 1))
             return True
-        self.refuse(desk, wanted, "help", f"{unable.reason} {unable.what_next}".strip())
+        self.refuse(desk, wanted, "help", f"{unable.reason}. {unable.what_next}".strip())
         return False
 
     def _park(self, desk: Desk, wanted: Wanted, why: str, scope: str, until_s: float) -> None:
@@ -335,7 +314,7 @@ class Buyer:
             closed = BreakerClosed(provider=chosen.provider, model=chosen.model)
             self._say(desk, chosen, closed)
 
-    def _is_unwell(self, desk: Desk, chosen: Chosen, failed: Failed) -> None:
+    def _is_unwell(self, desk: Desk, chosen: Chosen, failed: Failed, at_once: bool) -> None:
         """A model that asks for rest gets it; one that fails again and again gets it unasked."""
         now_s = desk.message.now_s
         name = f"{chosen.provider}/{chosen.model}"
@@ -344,7 +323,7 @@ class Buyer:
             self._say(desk, chosen, RateLimited(provider=chosen.provider, model=chosen.model, until_s=until_s))
             return
         self.in_a_row[name] = self.in_a_row.get(name, 0) + 1
-        if self.in_a_row[name] >= health.FAILURES_MAX:
+        if at_once or self.in_a_row[name] >= health.FAILURES_MAX:
             rest_s = self._health(desk, chosen.provider, chosen.model).rest_s
             opened = BreakerOpened(
                 provider=chosen.provider,

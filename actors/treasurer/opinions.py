@@ -11,12 +11,13 @@ from actors.redaction import Redactor
 from actors.treasurer.asking import Model, Prompt, Text, Turn
 from actors.treasurer.bounds import Bounds
 from actors.treasurer.budget import SUBJECT, Budget
-from actors.treasurer.buying import Buyer, Wanted, Worded
+from actors.treasurer.buying import Buyer
 from actors.treasurer.call import Calls
 from actors.treasurer.choosing import Chosen, Facts, Unable, choose
 from actors.treasurer.families import family_of
 from actors.treasurer.measure import estimate
 from actors.treasurer.quoting import quoted
+from actors.treasurer.wanted import Wanted, Worded
 from bus.days import day_of
 from bus.errors import Broken, Missing
 from bus.messages.council import CouncilEvent, OpinionAsked

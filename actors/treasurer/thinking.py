@@ -9,14 +9,16 @@ from actors.redaction import Redactor
 from actors.treasurer.asking import Bought, Model, Reply, Survey, Surveyed
 from actors.treasurer.bounds import Bounds
 from actors.treasurer.briefing import brief
-from actors.treasurer.buying import Buyer, Wanted, Worded
+from actors.treasurer.buying import Buyer
 from actors.treasurer.call import Calls
 from actors.treasurer.choosing import Chosen, Facts
 from actors.treasurer.context import Transcript
 from actors.treasurer.knowing import facts_of
 from actors.treasurer.measure import estimate
 from actors.treasurer.opening import Artifacts, Opening
+from actors.treasurer.standings import looked_again
 from actors.treasurer.texts import Texts
+from actors.treasurer.wanted import Wanted, Worded
 from bus.envelope import Record
 from bus.messages import step as said
 from bus.messages.agent import WorkAssigned
@@ -27,6 +29,8 @@ from bus.messages.task import PhaseFailed
 
 SURVEY = "survey"
 SURVEY_AGAIN_S = 10.0
+FRESH_S = 60.0
+"""Who calls after so long has somebody look once more, and does not wait for it: a server may have been started."""
 OF_MODELS = "model_error"
 NO_ROLE = "There is no role `{}` any more. Put its file back and start Witan again."
 LOOK_BACK = 5000
@@ -92,10 +96,10 @@ class Thinking:
         """Choose, reserve and ask; when nobody is there, look once more who is."""
         now_s, looked_s = desk.message.now_s, self.surveyed_s
         stale = looked_s is not None and not self.buyer.surveyed.models and now_s - looked_s > SURVEY_AGAIN_S
-        if stale:
+        if stale or (looked_s is not None and now_s - looked_s > FRESH_S):
+            self.surveyed_s = None if stale else now_s
             desk.perform(SURVEY, Survey())
         if stale or looked_s is None:
-            self.surveyed_s = None
             self.buyer.wait(wanted, now_s + SURVEY_AGAIN_S)
             return
         run = run or self._read(desk, _steps_of(wanted.subject))
@@ -103,11 +107,12 @@ class Thinking:
             self.buyer.refuse(desk, wanted, "help", NO_ROLE.format(wanted.role))
             desk.close(wanted.key)
             return
-        if run.steps.closed or not self.buyer.buy(desk, wanted, self._facts(desk, run), self._words(desk, wanted, run)):
+        words = _Wording(self, desk, wanted, run)
+        if run.steps.closed or not self.buyer.buy(desk, wanted, self._facts(desk, run), words):
             desk.close(wanted.key)
 
     def surveyed(self, desk: Desk, found: Surveyed) -> None:
-        self.buyer.surveyed, self.surveyed_s = found, desk.message.now_s
+        self.buyer.surveyed, self.surveyed_s = looked_again(self.buyer.surveyed, found), desk.message.now_s
 
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
         """A reply, or none; what it did not cost may be enough for somebody who waits."""
@@ -160,9 +165,6 @@ class Thinking:
             ]
             self.avoided[work.run] = tuple(dict.fromkeys(f"{each.provider}/{each.model}" for each in failed))
         return self.avoided[work.run]
-
-    def _words(self, desk: Desk, wanted: Wanted, run: _Run) -> "_Wording":
-        return _Wording(self, desk, wanted, run)
 
     def _read(self, desk: Desk, subject: str) -> _Run:
         """What has been added to the conversation since it was looked at last."""
