@@ -10,10 +10,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from bus.errors import Missing, WitanError
+from cli.money import usd
 
 if TYPE_CHECKING:
     from actors.council.problem import Problem, Proposal
-    from cli.reading import Views
+    from cli.reading import Answer, Views
 
 LOOKED_AT_MAX = 10_000
 CANDIDATES = 8
@@ -98,6 +99,40 @@ def _differing(path: str, old: str, new: str) -> Iterator[str]:
     yield from unified_diff(old.splitlines(), new.splitlines(), f"a/{path}", f"b/{path}", lineterm="")
 
 
-def columns_that_say_something(rows: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[str]:
-    """For a table: without those that are empty for everybody."""
-    return [name for name in wanted if any(row[name] not in (None, [], False) for row in rows)]
+def side_by_side(candidates: Sequence[dict[str, Any]], wanted: Sequence[str]) -> tuple[list[str], list[list[object]]]:
+    """A column for each candidate, a row for each criterion that says something of any."""
+    shown = [name for name in wanted if any(row[name] not in (None, [], "") for row in candidates)]
+    rows = [[name, *(_cell(name, row[name]) for row in candidates)] for name in shown if name != "candidate"]
+    return ["", *(row["candidate"] for row in candidates)], rows
+
+
+def _cell(name: str, value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(f"{each:g}" for each in value)
+    return usd(value) if name == "cost_usd" and isinstance(value, float) else value
+
+
+def in_short(answer: "Answer") -> "Answer":
+    """Who won how often, for a table: what was counted stands beside what it is of."""
+    rows = []
+    for row in answer.dicts:
+        known = row["sample"] > 0
+        told = {
+            **{name: row[name] for name in ("name", "other", "kind", "sittings")},
+            "wins": _of(row["wins"], row["sample"]),
+            "rate": f"{row['rate']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if known else None,
+            "solved": _of(row["solved"], row["seen"]),
+            "helped": _of(row["helped"], row["known"]),
+            "cost_usd": usd(row["cost_usd"]),
+            "usd_per_resolution": usd(row["usd_per_resolution"]),
+            "judge_right": _of(row["judge_right"], row["judged"]),
+        }
+        rows.append(told)
+    shown = [name for name in (rows[0] if rows else ("name",)) if any(row[name] is not None for row in rows)]
+    if all(row["kind"] in ("all", row["name"]) for row in rows):
+        shown = [name for name in shown if name != "kind"]
+    return answer._replace(columns=shown, rows=[[row[name] for name in shown] for row in rows])
+
+
+def _of(count: int, sample: int) -> str | None:
+    return f"{count} of {sample}" if sample else None

@@ -18,10 +18,11 @@ from bus.messages import run as runs
 from bus.messages import task
 from bus.messages.council import OpinionMissing
 from bus.messages.trial import ProblemGathered
-from cli.councils import diff_of
+from cli.councils import diff_of, in_short
 from cli.follow import taken
 from cli.main import cli
 from cli.progress import Progress
+from cli.reading import Answer
 from cli.trace import tree_of
 from cli.verbs import council as verb
 from projections.store import Store
@@ -293,3 +294,14 @@ def test_who_escalates_a_task_is_told_who_may_decide(tmp_path: Path, monkeypatch
         assert (await house.type("escalate", "t1")).exit_code == 2
 
     in_a_house(tmp_path, story)
+
+
+def test_a_table_of_wins_says_of_how_many_and_how_sure(run: Type) -> None:
+    rows = lines(run("council", "wins", "--by", "model"))
+    answer = Answer("council_wins", 1, None, list(rows[0]), [list(row.values()) for row in rows], False)
+    short = {row["name"]: row for row in in_short(answer).dicts}
+    assert (short["p/ant"]["wins"], short["p/ant"]["helped"]) == ("1 of 1", "1 of 1")
+    assert short["p/ant"]["rate"].startswith("1.00 (0.22 to 0.9")
+    assert (short["q/owl"]["rate"], short["q/owl"]["judge_right"]) == (None, "1 of 1")
+    assert "kind" not in short["p/ant"] and "other" not in short["p/ant"]
+    assert in_short(answer._replace(rows=[])).rows == []

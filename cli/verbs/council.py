@@ -10,7 +10,7 @@ import click
 from bus.errors import Missing, WitanError
 from bus.ids import fresh_id
 from cli.config import Settings
-from cli.councils import COUNCIL, MOMENT, columns_that_say_something, council_of, diff_of
+from cli.councils import COUNCIL, MOMENT, council_of, diff_of, in_short, side_by_side
 from cli.exits import BUDGET, FAILED, OK
 from cli.ids import TASK, task_of
 from cli.listing import Listing
@@ -30,10 +30,6 @@ FACTS = ("council", "task", "phase", "failure", "kind", "question", "stage", "me
          "convened", "ended")  # fmt: skip
 SCORES = ("candidate", "model", "persona", "won", "total", "correctness", "reasoning", "testing", "stated", "applies",
           "syntax", "types", "tests", "likes", "judge_points", "missing", "cost_usd", "ms")  # fmt: skip
-WORDS = ("candidate", "explanation", "judge_reason", "reason")
-WINS = ("name", "other", "kind", "sittings", "wins", "losses", "rate", "low", "high", "sample", "seen", "solved",
-        "solve_rate", "known", "helped", "success_rate", "cost_usd", "usd_per_resolution", "judged", "judge_right",
-        "judge_rate")  # fmt: skip
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 EXCERPT_CHARS = 2000
 
@@ -113,7 +109,8 @@ def wins(cut: str, settings: Settings, form: Form, **filters: Any) -> None:
     these costs `usd_per_resolution`. `judge_right` of `judged`: what the judge liked best won and helped.
     """
     asked = {"cut": "kind" if cut == "problem-type" else cut, **filters}
-    print_answer(Views(settings).ask("council_wins", asked), form, WINS)
+    answer = Views(settings).ask("council_wins", asked)
+    print_answer(in_short(answer) if form is Form.TABLE else answer, form)
 
 
 @verb.command("convene")
@@ -184,22 +181,27 @@ def _print_council(facts: dict[str, Any], problem: "Problem | None", candidates:
         print_one({name: value for name, value in lines.items() if value}, Form.TABLE)
         click.echo(f"\nthe error\n{clean(_excerpt(problem.error))}")
     if candidates:
-        dollars = [{**row, "cost_usd": usd(row["cost_usd"])} for row in candidates]
-        _print_table("candidates", SCORES, dollars)
-        _print_table("what they said, and what was said of them", WORDS, candidates)
-        _print_table(
-            "tests that did not pass", ("candidate", "failures"), [row for row in candidates if row["failures"]]
-        )
+        print_rows(*side_by_side(candidates, SCORES), Form.TABLE, title="candidates")
+        for row in candidates:
+            _print_words(row)
     if facts["left_out"]:
-        _print_table("left out", ("model", "why"), facts["left_out"])
+        rows = [[each.get("model"), each.get("why")] for each in facts["left_out"]]
+        print_rows(["left out", "why"], rows, Form.TABLE)
     if any(row["solution"] for row in candidates):
         talk(f"What one would change: witan council show {facts['council']} --diff {facts['winner'] or 'm1'}")
 
 
-def _print_table(title: str, wanted: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    shown = columns_that_say_something(rows, wanted)
-    if rows and shown:
-        print_rows(shown, [[row[name] for name in shown] for row in rows], Form.TABLE, title=title)
+def _print_words(row: dict[str, Any]) -> None:
+    """What a candidate said, and what was said of it."""
+    said = {
+        "says": row["explanation"],
+        "not passed": ", ".join(row["failures"] or []),
+        "the judge": row["judge_reason"],
+        "because": row["reason"],
+    }
+    for name, text in said.items():
+        if text:
+            click.echo(f"{row['candidate']} {name}: {clean(_excerpt(text))}")
 
 
 def _excerpt(text: str) -> str:
