@@ -152,7 +152,8 @@ class Loop:
         if request.tool == "test":
             self._next_turn(f"{APPLIED} {GREEN if end.ok else RED}")
         elif end.ok and "test" in self.role.tools:
-            self._append(said.ToolRequested(call="0-2", tool="test", input={}))
+            command = self.work.recovery.tests if self.work.recovery else ""
+            self._append(said.ToolRequested(call="0-2", tool="test", input={"command": command} if command else {}))
         else:
             self._next_turn(APPLIED if end.ok else NOT_APPLIED)
 

@@ -162,7 +162,8 @@ def decided(view: View, *, in_time: bool = True) -> CouncilEnded:
     solution = view.council.candidates[winner].solution if winner else ""
     told = ended(view.council, outcome, f"{reason}{_missing_in_words(view.council)}", verdict.scores)
     by = author_of(view.council, winner) if winner else ""
-    return msgspec.structs.replace(told, winner=winner, by=by, solution=solution, strategy=view.strategy)
+    tests = view.trials.gathered.tests if winner and view.trials.gathered else ""
+    return msgspec.structs.replace(told, winner=winner, by=by, solution=solution, strategy=view.strategy, tests=tests)
 
 
 def ended(council: Council, outcome: Outcome, reason: str, scores: Sequence[Scored] = ()) -> CouncilEnded:

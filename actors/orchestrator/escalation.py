@@ -67,6 +67,7 @@ def advised(task: Task, plan: Phase, ended: CouncilEnded) -> list[said.TaskEvent
         hint=ADVISED.format(by=ended.by),
         error=found.error,
         solution=ended.solution,
+        tests=ended.tests,
     )
     return [started, *_reopening(task, plan, found, COUNCIL_TIER)]
 

@@ -29,6 +29,7 @@ class Attempt(msgspec.Struct, frozen=True):
     open: bool = True
     solution: str = ""
     council: str = ""
+    tests: str = ""
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -77,7 +78,8 @@ class Trouble(msgspec.Struct, frozen=True):
         hints += [f"The phase {each.phase} failed, {ONCE_MORE} {each.hint}" for each in for_others]
         share = 2000 // len(hints)
         hint = "\n\n".join(each[: share - 2] for each in hints)
-        return Recovery(first.failure, first.strategy, hint, first.error, first.tries, first.tier, first.solution)
+        told = Recovery(first.failure, first.strategy, hint, first.error, first.tries, first.tier)
+        return msgspec.structs.replace(told, solution=first.solution, tests=first.tests)
 
 
 def after(trouble: Trouble, event: said.TaskEvent) -> Trouble:
@@ -99,6 +101,7 @@ def after(trouble: Trouble, event: said.TaskEvent) -> Trouble:
                 event.error,
                 solution=event.solution,
                 council=trouble.answered if event.tier == COUNCIL_TIER else "",
+                tests=event.tests,
             )
             told = {"attempts": (*trouble.attempts, attempt), "not_before_s": event.not_before_s}
         case said.CouncilAsked() if event.council:

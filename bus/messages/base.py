@@ -81,3 +81,5 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     tier: int = 0
     solution: str = ""
     """The sha256 of a council's answer, which is applied and tested before the mind's first turn."""
+    tests: str = ""
+    """The command that it is tested by; empty: what the project's files suggest."""

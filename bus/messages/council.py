@@ -166,6 +166,8 @@ class CouncilEnded(Event, frozen=True):
     solution: str = ""
     strategy: str = ""
     scores: list[Scored] = field(default_factory=list)
+    tests: str = ""
+    """The command that it was tested by."""
 
 
 class OutcomeRecorded(Event, frozen=True):

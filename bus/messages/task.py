@@ -106,6 +106,7 @@ class RecoveryStarted(Event, frozen=True):
     error: str
     not_before_s: float = 0
     solution: str = ""
+    tests: str = ""
 
 
 class RecoveryEnded(Event, frozen=True):
