@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 class Fold(NamedTuple):
-    """How a kind's events become a state. `newest_only`: the state is not needed, only where the entity stands."""
+    """How a kind's events become a state. `newest_only`: the state is not needed, only where the entity stands.
+
+    `long`: its entities never end and grow with everything, so they are kept between two starts.
+    """
 
     initial: Callable[[], Any]
     evolve: Callable[[Any, Any], Any]
     newest_only: bool = False
+    long: bool = False
 
 
 class Source(Protocol):
@@ -38,7 +42,7 @@ class Hold(Exception):
     """Not now: the message waits at the actor, unacknowledged, until it is ready again."""
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One thing to decide on, with everything that a decider may know: ids and the time come with it."""
 
     id: str
@@ -99,7 +103,7 @@ class Effects(Protocol):
     async def close(self) -> None: ...
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What came of one message. While a key is `opened` and not `closed`, the message counts as not dealt with."""
 
     drafts: list[Draft]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pykka
 import structlog
+from msgspec.structs import replace
 
 from actors.decider import Decider, Done, Effect, Hold, Message, Outcome, Progress
 from actors.desk import Desk
@@ -115,7 +116,7 @@ class Shell(pykka.ThreadingActor):
         self.decider, self.wires, self.died, self.strikes = decider, wires, died, strikes
         self.log = structlog.get_logger().bind(actor=decider.name)
         self._told = self.log.bind(flow="", cause="")
-        self.desk = Desk(decider.name, FOLDS, _Reader(wires))
+        self.desk = Desk(decider.name, FOLDS, _Reader(wires), wires.keep)
         self.outbox = Outbox(wires, lambda error: self._mail(Failed(error)), lambda answer: self._mail(Heard(answer)))
         self.intake: Intake | None = None
         self.commands: CommandDesk | None = None
@@ -261,7 +262,7 @@ class Shell(pykka.ThreadingActor):
         for letter, message, refusal in mail.told:
             if message is not None:
                 settled = Settled(self.commands.queue, letter, b"+ACK", self.commands)
-                self._decide(message._replace(now_s=self._now), settled, 0)
+                self._decide(replace(message, now_s=self._now), settled, 0)
             elif refusal is not None:
                 self._refuse(letter, refusal, b"+TERM " + str(refusal)[:200].encode("ascii", "replace"))
             if len(self._drafts) >= PARCEL:
@@ -337,7 +338,7 @@ class Shell(pykka.ThreadingActor):
         if self._held and self.decider.ready(self.desk):
             held, self._held = self._held, []
             for message, settled, seq in held:
-                self._decide(message._replace(now_s=self._now, fresh=False), settled, seq)
+                self._decide(replace(message, now_s=self._now, fresh=False), settled, seq)
 
     def _post(self) -> None:
         if self._drafts or self._settled or self._timers or self._sendings or self._effects or self._records:

@@ -2,7 +2,7 @@
 
 import hashlib
 from binascii import b2a_base64
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -28,7 +28,7 @@ class Commit(msgspec.Struct, Generic[E], frozen=True, gc=False):
     after: int = 0
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One message of the log and its place in it."""
 
     subject: str
@@ -36,7 +36,7 @@ class Record(NamedTuple):
     body: bytes
 
 
-class Draft(NamedTuple):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A commit that is not in the log yet. `expect` is the entity's last place; None: where my last append put it."""
 
     subject: str

@@ -136,7 +136,8 @@ def spelling() -> str:
 def cells(batch: Sequence[Record]) -> list[Any]:
     """All events of the records, row after row of `COLUMNS` in one list: an object for each row would cost more."""
     said: list[Any] = []
-    for subject, seq, body in batch:
+    for record in batch:
+        subject, seq, body = record.subject, record.seq, record.body
         root, *route = subject.split(".")
         kind, first, second = (*route, None, None, None)[:3]
         try:

@@ -9,6 +9,7 @@ import random
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.agent.decide import Agents
 from actors.agent.mind import Script
@@ -71,7 +72,7 @@ class World:
 
     def append(self, draft: Draft) -> None:
         expect = self.log.place_of(draft.subject) if draft.expect is None else draft.expect
-        record = self.log.put(draft._replace(expect=expect))
+        record = self.log.put(replace(draft, expect=expect))
         for actor in self.actors.values():
             actor.offer(record)
 

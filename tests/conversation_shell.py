@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.decider import Effect, Hold, Message, Outcome
 from actors.desk import Desk
@@ -166,7 +167,7 @@ class Actor:
         if self.held and self.decider.ready(self.desk):
             held, self.held = self.held, []
             for message, seq, timer in held:
-                self._decide(message._replace(now_s=self.world.now, fresh=False), seq, timer)
+                self._decide(replace(message, now_s=self.world.now, fresh=False), seq, timer)
 
     def _post(self) -> None:
         waiting = [seq for _, seq, _ in self.held if seq] + [seq for seq in self.unfinished.values() if seq]

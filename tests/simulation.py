@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 import actors
 from actors.agent.decide import Agents
@@ -152,7 +153,7 @@ class Actor:
         if self.held and self.decider.ready(self.desk):
             held, self.held = self.held, []
             for message, letter, seq in held:
-                self._decide(message._replace(now_s=self.world.now, fresh=False), letter, seq)
+                self._decide(replace(message, now_s=self.world.now, fresh=False), letter, seq)
 
     def _settle(self, outcome: Outcome) -> None:
         """Append draft by draft; a crash may come between any two of them, and before anything that follows."""
@@ -161,7 +162,7 @@ class Actor:
         for draft in outcome.drafts:
             world.crash_point(self)
             expect = world.places.get(draft.subject, 0) if draft.expect is None else draft.expect
-            (world.places[draft.subject],) = world.log.append_now([draft._replace(expect=expect)])
+            (world.places[draft.subject],) = world.log.append_now([replace(draft, expect=expect)])
         world.crash_point(self)
         for timer in outcome.timers:
             world.timers[f"{timer.actor}.{timer.name}"] = (timer.at_s, timer.actor, timer.body)

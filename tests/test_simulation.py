@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from actors.recovery import STRATEGIES
 from bus.envelope import Commit, Record, encode, link
@@ -185,4 +186,4 @@ def test_a_broken_chain_is_found() -> None:
     first, second = _log((T, SUBMITTED), (T, COMPLETED))
     assert checkers.broken_chains([first, second]) == []
     assert checkers.broken_chains([second])
-    assert checkers.broken_chains([first._replace(body=first.body.replace(b"small", b"large")), second])
+    assert checkers.broken_chains([replace(first, body=first.body.replace(b"small", b"large")), second])

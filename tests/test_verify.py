@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bus.envelope import Commit, Record, encode, link
 from bus.errors import Broken
@@ -53,7 +54,7 @@ def test_an_empty_log_passes() -> None:
 
 def test_an_edited_commit_is_found_where_the_next_one_no_longer_follows() -> None:
     edited = [*LOG]
-    edited[0] = LOG[0]._replace(body=LOG[0].body.replace(b"build it", b"break it"))
+    edited[0] = replace(LOG[0], body=LOG[0].body.replace(b"build it", b"break it"))
     with pytest.raises(Broken, match=r"evt\.task\.a at seq 3 does not follow its commit at seq 1"):
         verify([edited])
 
@@ -71,14 +72,14 @@ def test_a_deleted_record_is_found_although_the_places_were_closed_up() -> None:
 
 def test_two_commits_that_traded_places_are_found() -> None:
     swapped = [*LOG]
-    swapped[2], swapped[4] = LOG[2]._replace(body=LOG[4].body), LOG[4]._replace(body=LOG[2].body)
+    swapped[2], swapped[4] = replace(LOG[2], body=LOG[4].body), replace(LOG[4], body=LOG[2].body)
     with pytest.raises(Broken, match=r"evt\.task\.a at seq 3 is version 3"):
         verify([swapped])
 
 
 def test_two_commits_that_traded_subjects_are_found() -> None:
     swapped = [*LOG]
-    swapped[0], swapped[1] = LOG[0]._replace(body=LOG[1].body), LOG[1]._replace(body=LOG[0].body)
+    swapped[0], swapped[1] = replace(LOG[0], body=LOG[1].body), replace(LOG[1], body=LOG[0].body)
     with pytest.raises(Broken, match=r"evt\.task\.a at seq 3 does not follow"):
         verify([swapped])
 
@@ -106,7 +107,7 @@ def test_a_head_that_was_exported_before_still_fits_after_the_log_grew() -> None
 
 def test_an_edit_of_an_entitys_last_commit_is_found_with_the_head() -> None:
     head = verify([LOG])
-    edited = [*LOG[:5], LOG[5]._replace(body=LOG[5].body.replace(b"build it", b"break it"))]
+    edited = [*LOG[:5], replace(LOG[5], body=LOG[5].body.replace(b"build it", b"break it"))]
     assert verify([edited]).seq == 6
     with pytest.raises(Broken, match="its digest differs"):
         verify([edited], head)
@@ -119,7 +120,7 @@ def test_a_record_that_is_no_commit_is_found() -> None:
 
 def test_an_event_of_an_unknown_type_is_found() -> None:
     with pytest.raises(Broken, match=r"evt\.task\.a at 1 cannot be read"):
-        verify([[LOG[0]._replace(body=LOG[0].body.replace(b"TaskSubmitted", b"TaskImagined"))]])
+        verify([[replace(LOG[0], body=LOG[0].body.replace(b"TaskSubmitted", b"TaskImagined"))]])
 
 
 @given(st.data(), st.lists(st.sampled_from("abc"), min_size=1, max_size=30))
@@ -129,6 +130,6 @@ def test_whatever_byte_is_changed_the_exported_head_no_longer_fits(data: st.Data
     place = data.draw(st.integers(0, len(records) - 1))
     body = bytearray(records[place].body)
     body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
-    records[place] = records[place]._replace(body=bytes(body))
+    records[place] = replace(records[place], body=bytes(body))
     with pytest.raises(Broken):
         verify([records], head)

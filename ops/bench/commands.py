@@ -5,6 +5,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from actors.decider import Decider, Effects, Message
 from actors.desk import Desk
 from actors.outbox import Wires
@@ -106,7 +108,7 @@ async def _raw(here: Ground, sizes: list[int]) -> dict[str, float]:
         began = time.perf_counter()
         subjects = halves[number % 2]
         drafts = [Draft(subjects[place % ENTITIES], body, "", None) for place in range(size)]
-        first = {draft.subject: draft._replace(expect=places.get(draft.subject, 0)) for draft in drafts[:ENTITIES]}
+        first = {draft.subject: replace(draft, expect=places.get(draft.subject, 0)) for draft in drafts[:ENTITIES]}
         answer = await taken(send_batch(here.connection, f"raw-{number}", [*first.values(), *drafts[ENTITIES:]]))
         last = int(answer.split(b'"seq":')[1].split(b",")[0].rstrip(b"}"))
         places.update((draft.subject, last - size + place) for place, draft in enumerate(drafts, 1))
