@@ -282,6 +282,14 @@ def test_a_task_that_waits_for_a_council_is_running_and_says_so(store: Store) ->
     assert rows(store, "tasks", id="t1")[0]["reason"] in ("", None)
 
 
+def test_an_opinion_is_the_councils_call_though_it_costs_nothing(store: Store) -> None:
+    chamber = Chamber()
+    chamber.hear(ID, "m1", "ollama/qwen3:8b")
+    store.take(chamber.records)
+    (row,) = rows(store, "calls", task="t1")
+    assert (row["role"], row["purpose"], row["cost_usd"]) == ("council", "council", 0)
+
+
 def test_what_a_council_does_is_told_in_words(store: Store) -> None:
     chamber = Chamber()
     a_council(chamber)

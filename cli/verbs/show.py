@@ -13,6 +13,7 @@ PARTS = {
     "runs": ("phase", "run", "outcome", "turns", "steps", "failed_steps", "seconds", "failure"),
     "checklist": ("item", "done", "text", "done_by", "seconds"),
     "recoveries": ("level", "phase", "failure", "strategy", "tries", "outcome"),
+    "councils": ("council", "phase", "kind", "stage", "outcome", "by_whom", "helped", "cost_usd"),
     "workspaces": ("status", "repo", "branch", "target", "passed", "failed", "deployed", "refusal"),
     "artifacts": ("phase", "name", "type", "bytes", "agent"),
     "guardian": ("what", "state", "reason", "override", "ordered"),
@@ -27,7 +28,7 @@ FILTER = {"guardian": "pipeline"}
 @placed
 @formatted
 def verb(task: str, limit: int, settings: Settings, form: Form) -> None:
-    """All about task ID: phases, runs, checklist, recoveries, workspace, artifacts, orders, and what happened.
+    """All about task ID: phases, runs, checklist, recoveries, councils, workspace, artifacts, orders, what happened.
 
     With --json one object; with --csv the events alone.
     """

@@ -72,7 +72,7 @@ joined AS (
         finish.* EXCLUDE (spot, happened, micro),
         parking.why AS parked, parking.scope AS parked_scope, parking.until AS parked_until,
         funds.reserved, funds.unknown, funds.at_day, funds.purpose, run_now.phase, run_now.said AS run_ended,
-        coalesce(funds.role, run_now.role) AS role,
+        coalesce(funds.role, run_now.role, CASE told.agent WHEN 'council' THEN 'council' END) AS role,
         CASE WHEN funds.reservation IS NULL THEN finish.micro WHEN funds.is_settled THEN funds.settled END AS cost
     FROM told
     LEFT JOIN start ON start.spot = told.start_spot
@@ -102,7 +102,8 @@ SELECT
     cost / 1000000 AS cost_usd,
     coalesce(unknown, false) AS charged_in_full,
     CASE WHEN replied AND ms > 0 THEN ms END AS ms,
-    input, output, cache_read, cache_write, coalesce(purpose, 'run') AS purpose,
+    input, output, cache_read, cache_write,
+    coalesce(purpose, CASE agent WHEN 'council' THEN 'council' ELSE 'run' END) AS purpose,
     coalesce(at_day, strftime(coalesce(started, ended), '%Y-%m-%d')) AS day,
     started, ended, reserved AS reserved_micro, cost AS cost_micro, begun, start_spot, end_spot
 FROM joined;
