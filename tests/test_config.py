@@ -1,11 +1,13 @@
 """Settings: which source wins, where a value came from, and how a wrong one is refused."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from actors.council.rules import Rules
 from bus.errors import Invalid
 from cli.config import Settings, documented, load
 from cli.convened import rules_of
+from cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 
@@ -195,3 +198,15 @@ def test_a_weight_that_is_not_named_keeps_its_default_and_all_defaults_are_the_c
 def test_with_a_script_there_is_no_council() -> None:
     demo = Script("demo", "it plays", [ScriptedReply("code", "a.md", "markdown", "done")])
     assert not rules_of(Settings(), demo).enabled
+
+
+def test_config_show_says_where_each_entry_of_a_table_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNCIL_MODELS", "deepseek,gpt")
+    (tmp_path / "witan.toml").write_text('[territories]\ncoder-01 = ["src/**"]\n[council_weights]\ntests = 50')
+    result = CliRunner().invoke(cli, ["config", "show", "--origin"], prog_name="witan")
+    told = {row["setting"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert told["council_models"]["origin"] == "environment COUNCIL_MODELS"
+    for name in ("territories.coder-01", "council_weights.tests"):
+        assert told[name]["origin"] == str(tmp_path / "witan.toml")
+    assert told["council_weights.reasoning"]["origin"] == "default"
