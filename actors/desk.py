@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from actors.decider import Effect, Fold, Hold, Message, Outcome, Sending, Source
+from actors.kept import KEEP_EVERY, Keep, Kept, form_of
 from bus.blobs import sha256
 from bus.envelope import Commit, Draft, Record, encode, link
 from bus.errors import Invalid, WitanError
@@ -41,8 +42,8 @@ class _Entity:
 class Desk:
     """The entities of one actor."""
 
-    def __init__(self, by: str, folds: Mapping[str, Fold], source: Source) -> None:
-        self.by, self._folds, self._source = by, folds, source
+    def __init__(self, by: str, folds: Mapping[str, Fold], source: Source, keep: Keep | None = None) -> None:
+        self.by, self._folds, self._source, self._keep = by, folds, source, keep
         self._entities: dict[str, _Entity] = {}
         self._ahead: dict[str, Loaded] = {}
         self._begin(Message("", None))
@@ -63,7 +64,8 @@ class Desk:
 
     def state(self, subject: str, opens: bool = False) -> Any:
         """What an entity has come to. `opens`: this message is the one that makes it."""
-        return self._entity(subject, opens).state
+        entity = self._entities.get(subject) or self._entity(subject, opens)
+        return entity.state
 
     def look_ahead(self, found: Mapping[str, Loaded]) -> None:
         """What the messages of this turn may ask for, already looked up."""
@@ -86,16 +88,20 @@ class Desk:
 
     def knows(self, subject: str, cause: str) -> bool:
         """Whether the entity has already dealt with this message."""
-        return cause in self._entity(subject).causes
+        entity = self._entities.get(subject) or self._entity(subject)
+        return cause in entity.causes
 
     def append(self, subject: str, *events: Any, flow: str = "") -> None:
         """Let these events happen to an entity. `flow` is the task that they belong to, if the message does not say."""
-        entity = self._entity(subject)
+        entity = self._entities.get(subject) or self._entity(subject)
         evolve, state = entity.evolve, entity.state
         for event in events:
             state = evolve(state, event)
         entity.state = state
-        self._events.setdefault(subject, []).extend(events)
+        if subject in self._events:
+            self._events[subject] += events
+        else:
+            self._events[subject] = [*events]
         if flow:
             self._flows[subject] = flow
 
@@ -144,7 +150,9 @@ class Desk:
         finally:
             if self._looked_up:
                 self._let_go()
-        drafts = [draft for subject in self._in_order() for draft in self._drafts(subject, after)]
+        drafts: list[Draft] = []
+        for subject in self._in_order():
+            self._draft(subject, after, drafts)
         for subject in self._forgotten:
             self._entities.pop(subject, None)
         return Outcome(
@@ -180,16 +188,16 @@ class Desk:
         elif commit.v == entity.v + 1:
             self._fold(entity, commit, self._fold_of(record.subject))
 
-    def _drafts(self, subject: str, after: int) -> list[Draft]:
+    def _draft(self, subject: str, after: int, drafts: list[Draft]) -> None:
         """One commit for the entity; more only when its events do not fit into one."""
         entity, message = self._entities[subject], self.message
         flow = subject[9:] if subject[:9] == "evt.task." else self._flows.get(subject, message.flow)
-        at = _iso(message.now_s)
-        drafts: list[Draft] = []
+        over = getattr(entity.state, "closed", False)
         left = [self._events[subject]]
         while left:
             events = left.pop()
             id = fresh_id()
+            at = _iso(message.now_s)
             commit = Commit(id, at, self.by, message.id, flow, entity.v + 1, entity.prev, events, after)
             try:
                 body = encode(commit)
@@ -199,21 +207,21 @@ class Desk:
                 left += [events[len(events) // 2 :], events[: len(events) // 2]]
                 continue
             drafts.append(Draft(subject, body, id, entity.expect))
-            entity.v, entity.prev, entity.expect = entity.v + 1, link(subject, body), None
-        entity.remember(message.id)
-        if getattr(entity.state, "closed", False):
+            if left or not over:
+                entity.v, entity.prev, entity.expect = entity.v + 1, link(subject, body), None
+        if over:
             del self._entities[subject]
-        return drafts
+        else:
+            entity.remember(message.id)
 
     def _entity(self, subject: str, opens: bool = False) -> _Entity:
-        entity = self._entities.get(subject)
-        if entity is None:
-            fold = self._fold_of(subject)
-            entity = _Entity(fold)
-            if not (opens and self.message.fresh):
-                self._load(subject, entity, fold)
-            self._entities[subject] = entity
-            self._looked_up.append(subject)
+        """One that is not on the desk yet."""
+        fold = self._fold_of(subject)
+        entity = _Entity(fold)
+        if not (opens and self.message.fresh):
+            self._load(subject, entity, fold)
+        self._entities[subject] = entity
+        self._looked_up.append(subject)
         return entity
 
     def _fold_of(self, subject: str) -> Fold:
@@ -225,11 +233,31 @@ class Desk:
             newest = self._source.last(subject)
             loaded = Loaded([newest.body], newest.seq) if newest else Loaded([], 0)
         else:
-            loaded = self._ahead.pop(subject) if subject in self._ahead else self._source.load(subject)
+            found = self._ahead.pop(subject, None) or self._kept(subject, entity, fold)
+            loaded = found or self._source.load(subject)
         for body in loaded.bodies:
-            self._fold(entity, read_commit(Record(subject, loaded.seq, body)), fold)
+            commit = read_commit(Record(subject, loaded.seq, body))
+            if commit.v > entity.v:
+                self._fold(entity, commit, fold)
         if loaded.bodies:
             entity.expect, entity.prev = loaded.seq, link(subject, loaded.bodies[-1])
+        if len(loaded.bodies) >= KEEP_EVERY:
+            self._save(subject, entity, loaded.seq - 1)
+
+    def _kept(self, subject: str, entity: _Entity, fold: Fold) -> Loaded | None:
+        """What has come since a long entity was kept, the commit that it was kept at before it."""
+        begun = self._keep.begin(subject, fold, self._source) if self._keep is not None and fold.long else None
+        if begun is None:
+            return None
+        entity.state, entity.v, entity.causes = begun.state, begun.v, begun.causes
+        return begun.loaded
+
+    def _save(self, subject: str, entity: _Entity, after: int) -> None:
+        """A long entity is kept as it stands; its newest commit stands behind the place `after`."""
+        fold = self._fold_of(subject)
+        if self._keep is not None and fold.long:
+            state = msgspec.Raw(msgspec.json.encode(entity.state))
+            self._keep.save(subject, Kept(form_of(fold), entity.v, entity.prev, after, list(entity.causes), state))
 
     def _fold(self, entity: _Entity, commit: Commit[Any], fold: Fold) -> None:
         if not fold.newest_only:

@@ -11,7 +11,7 @@ from actors.treasurer import budget, call, health
 
 FOLDS = {
     "task": Fold(task.Task, task.evolve),
-    "slots": Fold(slots.Slots, slots.evolve),
+    "slots": Fold(slots.Slots, slots.evolve, long=True),
     "agent": Fold(object, lambda queue, _: queue, newest_only=True),
     roster.SUBJECT: Fold(roster.Roster, roster.evolve),
     "run": Fold(run.Run, run.evolve),
@@ -21,7 +21,7 @@ FOLDS = {
     "exec": Fold(execs.Execs, execs.evolve),
     "workspace": Fold(workspace.Workspace, workspace.evolve),
     "playbook": Fold(playbook.Kept, playbook.evolve),
-    "budget": Fold(budget.Budget, budget.evolve),
+    "budget": Fold(budget.Budget, budget.evolve, long=True),
     "provider": Fold(health.Health, health.evolve),
     "council": Fold(council.Council, council.evolve),
     "trial": Fold(council.Trials, council.evolve_trials),

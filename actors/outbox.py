@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.decider import Answer, Effect, Effects, Sending
+from actors.kept import Keep
 from bus import commands
 from bus.blobs import Blobs
 from bus.bridge import Bridge
@@ -29,6 +30,7 @@ class Wires(NamedTuple):
     log: JetStreamLog
     blobs: Blobs
     clock: Callable[[], float]
+    keep: Keep | None = None
 
 
 class Settled(NamedTuple):

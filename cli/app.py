@@ -22,6 +22,7 @@ from actors.executor.deploying import read_environments
 from actors.executor.hands import Hands
 from actors.executor.overseeing import Oversight
 from actors.guardian.decide import Guardian
+from actors.kept import Keep
 from actors.librarian.decide import Librarian
 from actors.orchestrator import reviewing
 from actors.orchestrator.decide import Orchestrator
@@ -97,7 +98,8 @@ class App:
         try:
             deciders = self._deciders()
             self.bridge.run(self._connect())
-            wires = Wires(self.bridge, self.connection, self.log, self.blobs, self._clock)
+            keep = Keep(self.settings.state_dir / "kept")
+            wires = Wires(self.bridge, self.connection, self.log, self.blobs, self._clock, keep)
             self.supervisor = Supervisor.start(wires)
             begun = self.supervisor.proxy().begin(deciders)
             if self._with_projections:

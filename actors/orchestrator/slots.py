@@ -2,22 +2,21 @@
 
 from typing import assert_never
 
+import msgspec
+
 from bus.messages import slots as said
 
 SUBJECT = "evt.slots.main"
 
 
-class Slots:
+class Slots(msgspec.Struct):
     """The one entity that every start and end of a pipeline goes through, so that the limit holds at every prefix."""
 
-    __slots__ = ("by_hand", "frozen", "holders", "limit", "waiting")
-
-    def __init__(self) -> None:
-        self.limit = 2
-        self.by_hand = False
-        self.holders: dict[str, None] = {}
-        self.waiting: dict[int, dict[str, None]] = {}
-        self.frozen = ""
+    limit: int = 2
+    by_hand: bool = False
+    holders: dict[str, None] = {}
+    waiting: dict[int, dict[str, None]] = {}
+    frozen: str = ""
 
     @property
     def free(self) -> int:

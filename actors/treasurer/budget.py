@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, assert_never
 
+import msgspec
+
 from bus.messages import budget as said
 
 SUBJECT = "evt.budget.main"
@@ -25,21 +27,18 @@ class Short(NamedTuple):
     left: int
 
 
-class Budget:
+class Budget(msgspec.Struct):
     """What is spent and what is reserved, by day, month and task."""
 
-    __slots__ = ("by_hand", "caps", "council", "days", "extra", "months", "open", "tasks", "warned")
-
-    def __init__(self) -> None:
-        self.caps = Caps(0, 0, 0, 0)
-        self.by_hand = False
-        self.days: dict[str, int] = {}
-        self.months: dict[str, int] = {}
-        self.council: dict[str, int] = {}
-        self.tasks: dict[str, int] = {}
-        self.extra: dict[str, int] = {}
-        self.open: dict[str, said.FundsReserved] = {}
-        self.warned: set[tuple[str, str]] = set()
+    caps: Caps = Caps(0, 0, 0, 0)
+    by_hand: bool = False
+    days: dict[str, int] = {}
+    months: dict[str, int] = {}
+    council: dict[str, int] = {}
+    tasks: dict[str, int] = {}
+    extra: dict[str, int] = {}
+    open: dict[str, said.FundsReserved] = {}
+    warned: set[tuple[str, str]] = set()
 
     def cuts(self, task: str, day: str, purpose: str) -> list[tuple[said.Scope, str, int, int]]:
         """The caps that a call counts against: scope, window, taken already, cap."""
