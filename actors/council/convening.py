@@ -65,7 +65,9 @@ def _by_hand(desk: Desk, wish: Convene, ways: Ways) -> str:
     if desk.state(GUARDIAN).frozen:
         raise Refused("everything is frozen", "Thaw it with `witan guardian thaw`, then say it again.")
     if not ways.rules.enabled:
-        raise Refused(NOT_WANTED, "Set `council_enabled = true` in witan.toml, and no `script`: a council is of models.")
+        raise Refused(
+            NOT_WANTED, "Set `council_enabled = true` in witan.toml, and no `script`: a council is of models."
+        )
     if stuck.state.status != "waiting" or not stuck.phase:
         raise Refused(
             f"the task is {stuck.state.status}, and a council helps one that waits for a person",
