@@ -1,6 +1,6 @@
 """A task: the table of its transitions, and what its events make of it."""
 
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 import msgspec
 
@@ -48,6 +48,17 @@ A paused pipeline whose last run fails for good waits as well: to resume it woul
 REVIEWED_TIER = 2
 """A phase whose recovery has come so far is looked at before a fresh agent takes it."""
 ENDED = ("completed", "failed", "cancelled")
+Troubling = (
+    said.AssignmentLost
+    | said.PhaseFailed
+    | said.RecoveryStarted
+    | said.RecoveryEnded
+    | said.PhaseReopened
+    | said.CouncilAsked
+    | said.CouncilAnswered
+    | said.PersonAsked
+    | said.TaskReset
+)
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -118,58 +129,32 @@ def evolve(task: Task, event: said.TaskEvent) -> Task:
 
 
 def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
-    """What an event says of a task, beside its status."""
-    match event:
-        case said.PhaseRequested() | said.PhaseAssigned() | said.PhaseCompleted():
-            return _moved(task, event)
-        case said.TaskSubmitted():
-            return _submitted(event)
-        case (
-            said.AssignmentLost()
-            | said.PhaseFailed()
-            | said.RecoveryStarted()
-            | said.RecoveryEnded()
-            | said.PhaseReopened()
-            | said.CouncilAsked()
-            | said.CouncilAnswered()
-        ):
-            return _troubled(task, event)
-        case said.TaskReset():
-            return {"phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": Trouble(), "advice": ""}
-        case routing.TaskRouted() | routing.ReviewAssigned() | routing.ReviewEnded():
-            return _routed(task, event)
-        case said.PersonAsked():
-            told = {"phase": "", "role": "", "assignment": None}
-            return {**told, "trouble": msgspec.structs.replace(task.trouble, council="")}
-        case said.OverrideApplied():
-            overrides = {**_overrides(task.context), **event.override}
-            return {"context": {**task.context, "overrides": overrides}}
-        case (
-            said.PipelineStarted()
-            | said.PipelinePaused()
-            | said.PipelineResumed()
-            | said.ResultRefused()
-            | said.TaskCompleted()
-        ):
-            return {}
-        case said.TaskFailed() | said.TaskCancelled():
-            return {"assignment": None}
-        case _:
-            assert_never(event)
-
-
-def _moved(task: Task, event: said.PhaseRequested | said.PhaseAssigned | said.PhaseCompleted) -> dict[str, Any]:
-    """A phase goes its way."""
+    """What an event says of a task, beside its status. What every phase goes through comes first: each case costs."""
     match event:
         case said.PhaseRequested():
             return {"phase": event.phase, "role": event.role, "attempt": event.attempt, "assignment": None}
         case said.PhaseAssigned():
-            told = {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
+            told: dict[str, Any] = {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
             return {**told, "routed": None, "review": None} if task.routed or task.review else told
         case said.PhaseCompleted():
             done = (*task.done, Input(event.phase, event.agent, event.run))
             told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None, "advice": ""}
             return _made_good(task, told) if task.attempt > 1 or task.trouble.losses else told
+        case said.PipelineStarted() | said.TaskCompleted():
+            return {}
+        case said.TaskSubmitted():
+            return _submitted(event)
+        case said.PipelinePaused() | said.PipelineResumed() | said.ResultRefused():
+            return {}
+        case routing.TaskRouted() | routing.ReviewAssigned() | routing.ReviewEnded():
+            return _routed(task, event)
+        case said.OverrideApplied():
+            overrides = {**_overrides(task.context), **event.override}
+            return {"context": {**task.context, "overrides": overrides}}
+        case said.TaskFailed() | said.TaskCancelled():
+            return {"assignment": None}
+        case _:
+            return _troubled(task, event)
 
 
 def _routed(task: Task, event: said.TaskEvent) -> dict[str, Any]:
@@ -203,19 +188,21 @@ def _submitted(event: said.TaskSubmitted) -> dict[str, Any]:
     }
 
 
-def _troubled(task: Task, event: said.TaskEvent) -> dict[str, Any]:
+def _troubled(task: Task, event: Troubling) -> dict[str, Any]:
     """Something went wrong, or something is done about it."""
     match event:
+        case said.TaskReset():
+            return {"phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": Trouble(), "advice": ""}
         case said.PhaseReopened():
             return _reopened(task, event)
-        case said.PhaseFailed():
+        case said.PhaseFailed() | said.PersonAsked():
             told: dict[str, Any] = {"phase": "", "role": "", "assignment": None}
         case said.AssignmentLost():
             told = {"assignment": None}
+        case said.RecoveryStarted() if event.tier == REVIEWED_TIER:
+            told = {"review": Review(f"it failed ({event.failure}) in spite of all that was tried")}
         case _:
             told = {}
-    if isinstance(event, said.RecoveryStarted) and event.tier == REVIEWED_TIER:
-        told = {"review": Review(f"it failed ({event.failure}) in spite of all that was tried")}
     return {**told, "trouble": trouble.after(task.trouble, event)}
 
 
