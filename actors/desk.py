@@ -192,7 +192,7 @@ class Desk:
         """One commit for the entity; more only when its events do not fit into one."""
         entity, message = self._entities[subject], self.message
         flow = subject[9:] if subject[:9] == "evt.task." else self._flows.get(subject, message.flow)
-        over = getattr(entity.state, "closed", False)
+        over, before = getattr(entity.state, "closed", False), entity.v
         left = [self._events[subject]]
         while left:
             events = left.pop()
@@ -213,6 +213,8 @@ class Desk:
             del self._entities[subject]
         else:
             entity.remember(message.id)
+            if entity.v // KEEP_EVERY != before // KEEP_EVERY:
+                self._save(subject, entity, after)
 
     def _entity(self, subject: str, opens: bool = False) -> _Entity:
         """One that is not on the desk yet."""
