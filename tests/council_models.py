@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import re
 import time
@@ -55,8 +56,9 @@ FIVE = (
 
 
 class Billed(NamedTuple):
-    """One completion that somebody wants money for."""
+    """One completion that somebody wants money for; `number` is the problem's."""
 
+    number: int
     model: str
     purpose: str
     micro: int
@@ -84,8 +86,7 @@ class World:
 
     def reply(self, model: str, text: str, turns: int) -> tuple[str, list[Call]]:
         """What a model says to a prompt after so many turns of its own, and the calls that it wants done."""
-        mark = MARK.search(text)
-        seeded = self.known[int(mark[1])] if mark else next(iter(self.known.values()))
+        seeded = self.known[self._number(text)]
         if MEMBER in text:
             return self._opinion(model, seeded), []
         if JUDGE in text:
@@ -93,6 +94,10 @@ class World:
         if COMBINE in text:
             return answer(seeded, "right", self._luck(model, seeded, "combine"), 0.9), []
         return self._work(seeded, text, turns)
+
+    def _number(self, text: str) -> int:
+        mark = MARK.search(text)
+        return int(mark[1]) if mark else min(self.known)
 
     def _luck(self, *about: object) -> random.Random:
         return random.Random("/".join(str(each) for each in (self.seed, *about)))
@@ -145,7 +150,7 @@ class World:
         provider, _, name = model.partition("/")
         micro = 0 if provider == "ollama" else self._prices.micro_of(provider, name, usage)
         assert micro is not None
-        self.bill.append(Billed(model, purpose, micro))
+        self.bill.append(Billed(self._number(text), model, purpose, micro))
 
     def council_micro(self) -> int:
         return sum(each.micro for each in self.bill if each.purpose != "run")
@@ -264,6 +269,20 @@ class Judge(FakeAnthropic):
         if answer.type.startswith("text/event-stream"):
             return bool(await self.world.think(JUDGE_MODEL, lambda: speak(answer, reader, writer)))
         return await speak(answer, reader, writer)
+
+
+@contextmanager
+def surrounded(variables: Mapping[str, str]) -> Iterator[None]:
+    """These variables, and no other key or address of anybody who could be asked."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL"))]:
+        del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from bus.messages.call import ModelReplied
 from bus.messages.kinds import read_commit
 from cli.app import App
 from cli.config import Settings
-from tests.council_models import FIVE, JUDGE_MODEL, World, serving
+from tests.council_models import FIVE, JUDGE_MODEL, World, serving, surrounded
 from tests.council_problems import Seeded, planted, problems
 
 AHEAD = 8
@@ -69,20 +68,6 @@ class _Ends:
             while not any((subject, each.__name__) in self.seen for each in kinds):
                 self.news.clear()
                 await self.news.wait()
-
-
-@contextmanager
-def surrounded(variables: Mapping[str, str]) -> Iterator[None]:
-    """These variables, and no other key or address of anybody who could be asked."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL"))]:
-        del os.environ[name]
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextmanager
