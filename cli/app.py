@@ -189,7 +189,7 @@ class App:
             settings.exec_warn_s,
             settings.exec_kill_s,
             settings.exec_cap_s,
-            settings.exec_background_s,
+            settings.exec_cap_s if settings.script else settings.exec_background_s,  # a script cannot say `wait`
             settings.exec_output_kb * 1024,
             settings.exec_memory_mb * 1024**2,
         )
