@@ -201,6 +201,7 @@ def test_thoughts_are_not_text() -> None:
         (in_json({"error": "server busy, please try again. maximum pending requests exceeded"}, 503), "rate_limit"),
         (in_json({"error": "model requires more system memory (9 GiB) than is available"}, 500), "help"),
         (in_json({"error": "llama runner process has terminated"}, 500), "model_error"),
+        (in_json({"error": {"message": "boom"}}, 500), "model_error"),
         (in_json({"error": "unauthorized"}, 401), "help"),
         (in_json({"error": "invalid options"}, 400), "model_error"),
         (Answer((b"<html>Bad Gateway</html>",), 502, "text/html"), "model_error"),

@@ -4,6 +4,7 @@ from typing import Any
 
 from actors.decider import Done
 from actors.treasurer.asking import Model, Standing, Survey, Surveyed
+from actors.treasurer.health import subject_of
 from actors.treasurer.standings import looked_again
 from actors.treasurer.thinking import FRESH_S, SURVEY
 from bus.messages.call import CallStarted, ModelFailed
@@ -103,3 +104,13 @@ def test_whoever_does_not_answer_a_look_is_not_given_up_for_that() -> None:
     assert looked_again(silent, silent) == silent
     assert looked_again(silent, before) == before
     assert looked_again(before, Surveyed([ROOMY], before.standings)).models == [ROOMY]
+
+
+def test_a_model_without_a_name_that_could_be_typed_is_not_asked_and_stops_nobody() -> None:
+    odd = [PAID._replace(name=name) for name in ("", " ", "a\nb", "\x1b[31mred")]
+    longest = PAID._replace(name="x" * 300)
+    desk = Desk(*odd, longest, PAID)
+    assert desk.asks().prompt.model == PAID.name
+    desk.says("So.")
+    assert looked_again(Surveyed([], []), Surveyed(odd, [])).models == []
+    assert subject_of("openai", "") != subject_of("openai", "x")

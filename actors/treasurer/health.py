@@ -8,6 +8,7 @@ from bus.subjects import token
 FAILURES_MAX = 4
 """So many failures in a row open the breaker."""
 REST_FIRST_S, REST_MAX_S = 15.0, 600.0
+NAMELESS = "_"
 
 
 class Health:
@@ -44,6 +45,6 @@ def evolve(health: Health, event: said.ProviderEvent) -> Health:
 
 
 def subject_of(provider: str, model: str) -> str:
-    """The entity of a model; what may not stand in a subject is written as its code."""
+    """The entity of a model; what may not stand in a subject is written as its code, and no name as no letter is."""
     name = "".join(each if each.isascii() and (each.isalnum() or each == "-") else f"_{ord(each):x}" for each in model)
-    return f"evt.provider.{token(provider)}.{token(name[:64])}"
+    return f"evt.provider.{token(provider)}.{token(name[:64] or NAMELESS)}"

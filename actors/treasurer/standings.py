@@ -8,7 +8,7 @@ def looked_again(before: Surveyed, found: Surveyed) -> Surveyed:
     the one who looks is hurried, and whoever cannot be reached says so when it is asked."""
     could = {each.provider: each for each in before.standings if each.usable}
     kept = {each.provider for each in found.standings if not each.usable and each.provider in could}
-    models = [each for each in found.models if each.provider not in kept]
+    models = [each for each in found.models if each.provider not in kept and _has_a_name(each)]
     return Surveyed(
         models + [each for each in before.models if each.provider in kept],
         [could[each.provider] if each.provider in kept else each for each in found.standings],
@@ -28,3 +28,8 @@ def others_than(surveyed: Surveyed, refusing: Model) -> bool:
         each.provider in usable and (each != refusing if refusing.local else each.provider != refusing.provider)
         for each in surveyed.models
     )
+
+
+def _has_a_name(model: Model) -> bool:
+    """Servers list what they like; what has no name that could be typed is not asked."""
+    return bool(model.name.strip()) and model.name.isprintable()

@@ -99,10 +99,10 @@ class Ollama:
         except ollama.ResponseError as error:
             if hearing.begun:
                 raise
-            if known.tools and "does not support tools" in error.error:
+            if known.tools and "does not support tools" in str(error.error):
                 known = self._known[prompt.model] = known._replace(tools=False)
                 return await self._once(prompt, known, heard, hearing)
-            if Refusal(error.status_code if error.status_code > 0 else 400, {}, error.error).too_long:
+            if Refusal(error.status_code if error.status_code > 0 else 400, {}, str(error.error)).too_long:
                 return Reply("", (), "context", Usage(), prompt.model)
             raise
 
@@ -164,8 +164,8 @@ class Ollama:
 
     def _refused(self, error: "ollama.ResponseError", hearing: _Hearing) -> ProviderFailed:
         status = error.status_code if error.status_code > 0 else 500
-        told_so = failed("Ollama", Refusal(status, {}, error.error), self._secrets())
-        if "system memory" in error.error:
+        told_so = failed("Ollama", Refusal(status, {}, str(error.error)), self._secrets())
+        if "system memory" in str(error.error):
             return ProviderFailed("help", told_so.reason, charged="nothing")
         if status == 404:
             return ProviderFailed("help", f"{told_so.reason}; type: ollama pull {hearing.model}", charged="nothing")
