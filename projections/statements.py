@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ POLLED = ("counts", "tasks", "pipelines")
 """Asked all the time, while there is a tail too."""
 
 _model = re.compile(r"\b(board|step|run|trouble|house)_(now|rows)\b")
+_source = re.compile(r"\b(?:FROM|JOIN) (\w+)")
 _named = re.compile(r"^-- ([a-z_]+)(?::.*)?$", re.MULTILINE)
 _header = re.compile(
     r"-- (?P<name>\w+): (?P<about>.+)\n-- filters: (?P<filters>.+)\n(?P<made>[^;]+;)\n+"
@@ -45,6 +47,7 @@ def _view(path: Path) -> View:
     return View(found["name"], found["about"], tuple(found["filters"].split(", ")), found["made"], found["ask"])
 
 
+@cache
 def making() -> str:
     """All that a new file needs: the tables once, and the views for each of the three ways to see them.
 
@@ -76,7 +79,12 @@ def _as_needed() -> list[View]:
 
 
 def _reads(view: View, names: Iterable[str]) -> bool:
-    return any(re.search(rf"\b(FROM|JOIN) {name}\b", view.made) for name in names)
+    return not _read_by(view.made).isdisjoint(names)
+
+
+@cache
+def _read_by(made: str) -> frozenset[str]:
+    return frozenset(_source.findall(made))
 
 
 def _text(name: str) -> str:
