@@ -11,7 +11,7 @@ demo: $(STAMP)
 	.venv/bin/witan demo
 
 test: lint
-	$(PY) -m pytest -q -m "not slow"
+	$(PY) -m pytest -q -m "not slow" -n auto --maxprocesses 4
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
