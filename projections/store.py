@@ -72,9 +72,11 @@ class Store:
             self._open_to_read()
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not self.path.exists()
         try:
-            self._db = self._connect()
-            fresh = self._stamp() != SCHEMA
+            if not fresh:
+                self._db = self._connect()
+                fresh = self._stamp() != SCHEMA
         except duckdb.Error as error:
             if "lock" in str(error):
                 raise Unavailable(f"another process has {self.path} open", "Ask it, or stop it first.") from error
