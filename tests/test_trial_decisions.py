@@ -9,6 +9,7 @@ from actors.council.problem import Brief
 from actors.decider import Done, Hold
 from actors.executor.decide import GUARDIAN, SANDBOX, Executor
 from actors.executor.jobs import Stop
+from actors.executor.trials import decide
 from actors.executor.trials.wanted import Found, Gather, Trial
 from bus.messages import council, step, trial
 from bus.messages import exec as said
@@ -106,6 +107,12 @@ def test_the_hands_are_told_all_that_a_trial_needs() -> None:
     assert (work.council, work.candidate, work.solution, work.opened) == ("t-c1", "m1", b"m1", OPENED)
     assert (work.territory, work.tests) == (("src/**",), "make test")
     assert (work.now_s, work.until_s, work.unheld) == (NOW, UNTIL_S, "")
+
+
+@pytest.fixture(autouse=True)
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that few candidates show what is begun and what waits."""
+    monkeypatch.setattr(decide, "AT_ONCE", 2)
 
 
 def test_two_are_tried_at_once_and_the_others_wait_their_turn() -> None:

@@ -12,6 +12,7 @@ from actors.executor.git.opening import remove as remove
 from actors.executor.git.opening import unfinished as unfinished
 from actors.executor.git.running import GitPlace, ask, git
 from actors.executor.git.trees import Snapshot, committed, exists, listed, readable, snapshot
+from actors.executor.git.walking import Entry
 from bus.errors import Refused
 
 TEXT_MAX_BYTES = 4 * 1024 * 1024
@@ -58,6 +59,28 @@ def tree_of(opened: Opened) -> str:
     """The tree of the working tree as it is now; nothing is committed."""
     place = place_of(opened)
     return _now(place, opened, _tip(place, opened)).tree
+
+
+class Now(NamedTuple):
+    """The working tree as it is: its tree, the files in it, and those of them that the task changed."""
+
+    place: GitPlace
+    tree: str
+    entries: dict[bytes, Entry]
+    changed: list[bytes]
+
+
+def now_in(opened: Opened) -> Now:
+    """Nothing is committed."""
+    place = place_of(opened)
+    tip = _tip(place, opened)
+    taken = _now(place, opened, tip)
+    if tip.commit == opened.base:
+        changed = [path for path, entry in taken.entries.items() if taken.parent.get(path) != entry]
+    else:
+        said = git(place, "diff", "--name-only", "-z", "--no-renames", opened.base, taken.tree)
+        changed = [path for path in said.split(b"\0") if path in taken.entries]
+    return Now(place, taken.tree, taken.entries, changed)
 
 
 def status(opened: Opened) -> str:

@@ -35,6 +35,7 @@ from bus.messages.base import TestResults
 from bus.messages.trial import CandidateTried, GatheringFailed
 from bus.messages.workspace import WorkspaceOpened
 
+COMMANDS_AT_ONCE = 2
 LEAST_S = 0.5
 """With less time than this no command is begun."""
 TYPES_MAX_S = 60.0
@@ -48,6 +49,8 @@ class _Tree(NamedTuple):
 
     folder: Path
     plan: Planned
+    likeness: str
+    lines: int
     types: str
     beside: list[str]
 
@@ -73,6 +76,7 @@ class Bench:
     ) -> None:
         self._folder, self._commands, self._redactor = folder, commands, redactor
         self._in_thread, self._room = in_thread, room
+        self._turns = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._log = structlog.get_logger().bind(actor="executor")
 
     def clear(self) -> None:
@@ -114,18 +118,16 @@ class Bench:
     async def _tried(self, trial: Trial, folder: Path, began: float) -> Found:
         """It is tested while it is read; when it turns out that it cannot be read, its tests are stopped."""
         place = _place_of(trial.opened)
-        tree = trial.tree or await self._tree_now(place)
+        tree = trial.tree
+        if not tree:
+            async with self._room(place.task):
+                tree = await self._in_thread(partial(tree_of, place))
         made: _Tree = await self._in_thread(partial(_make, place, tree, folder, trial))
-        before, after = made.plan.before, made.plan.after
-        told = CandidateTried(
-            candidate=trial.candidate,
-            applies=True,
-            likeness=await self._in_thread(partial(likeness, before, after)),
-            lines=await self._in_thread(partial(lines_changed, before, after)),
-        )
+        told = CandidateTried(trial.candidate, applies=True, likeness=made.likeness, lines=made.lines)
         reading = asyncio.ensure_future(self._read(trial, made.plan))
         try:
-            event, blobs = await self._tested(trial, made, told, began)
+            async with self._turns:
+                event, blobs = await self._tested(trial, made, told, began)
         except _Interrupted as stopped:
             if stopped.why == "freeze" or (await reading).right is not False:
                 raise
@@ -138,11 +140,6 @@ class Bench:
         reason = self._redactor.text(syntax.reason) or event.reason
         event = msgspec.structs.replace(event, syntax=syntax.right, reason=reason, ms=ms_since(began))
         return Found(trial, event, tuple(blobs))
-
-    async def _tree_now(self, place: Opened) -> str:
-        async with self._room(place.task):
-            tree: str = await self._in_thread(partial(tree_of, place))
-            return tree
 
     async def _read(self, trial: Trial, plan: Planned) -> Syntax:
         syntax: Syntax = await self._in_thread(partial(syntax_of, plan.before, plan.after))
@@ -224,7 +221,8 @@ def _make(place: Opened, tree: str, folder: Path, trial: Trial) -> _Tree:
         plan = planned(room, proposal)
         put(room, plan.after)
         types = types_command(room, listing(folder), plan.after)
-    return _Tree(folder, plan, types, beside)
+    before, after = plan.before, plan.after
+    return _Tree(folder, plan, likeness(before, after), lines_changed(before, after), types, beside)
 
 
 def _lends(path: Path, link: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What the executor decides for councils: each problem is gathered once, each candidate tried once, two at a time."""
+"""What the executor decides for councils: each problem is gathered once, each candidate tried once, a few at a time."""
 
 from collections import deque
 from typing import NamedTuple
@@ -22,7 +22,8 @@ from bus.messages.trial import CandidateTried, GatheringFailed
 from bus.messages.workspace import WorkspaceOpened
 
 GUARDIAN = "evt.guardian.main"
-AT_ONCE = 2
+AT_ONCE = 4
+"""Of these the bench lets two run commands; the trees of the others are made meanwhile."""
 FAILING_MAX = 50
 
 

@@ -9,11 +9,9 @@ import msgspec
 from actors.council.problem import Problem, Source
 from actors.executor import reports
 from actors.executor.files.room import Room
-from actors.executor.git.opened import Opened, place_of
-from actors.executor.git.running import git
-from actors.executor.git.trees import listed
+from actors.executor.git.opened import Opened
 from actors.executor.git.walking import FILE, PROGRAM
-from actors.executor.git.workspaces import tree_of
+from actors.executor.git.workspaces import now_in
 from actors.executor.trials.kinds import kind_of, stable
 from actors.executor.trials.naming import Spoken, Tree, imported_by, spoken_of
 from actors.executor.trials.wanted import Found, Gather
@@ -39,17 +37,16 @@ class _Taken(NamedTuple):
 
 def gathered(place: Opened, wanted: Gather, redactor: Redactor) -> Found:
     """Everything that a member is told, without secrets."""
-    tree, brief = tree_of(place), wanted.brief
-    where = place_of(place)
+    now, brief = now_in(place), wanted.brief
     entries = {
         path.decode(): entry.sha
-        for path, entry in listed(where, tree).items()
+        for path, entry in now.entries.items()
         if entry.mode in (FILE, PROGRAM) and _is_text(path)
     }
     names = Tree(entries)
-    changed = git(where, "diff", "--name-only", "-z", "--no-renames", place.base, tree).decode(errors="replace")
+    changed = [path.decode(errors="replace") for path in now.changed]
     with Room(Path(place.path), Territory()) as room:
-        taken = _take(room, names, _chosen(room, names, wanted, changed.split("\0")))
+        taken = _take(room, names, _chosen(room, names, wanted, changed))
     kind = kind_of(brief.failure, brief.error)
     problem = Problem(
         kind,
@@ -72,7 +69,7 @@ def gathered(place: Opened, wanted: Gather, redactor: Redactor) -> Found:
         fingerprint=sha256(msgspec.json.encode(known_by)),
         kind=kind,
         tests=redactor.text(problem.tests),
-        tree=tree,
+        tree=now.tree,
     )
     return Found(wanted, event, (content,))
 
