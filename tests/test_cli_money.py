@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from nats.aio.msg import Msg
 
 from actors.treasurer.asking import Model, Prompt, Reply, Standing
+from bus.days import day_of
 from bus.messages import provider, run, task
 from bus.messages.call import CallParked, CallStarted, ModelReplied
 from cli.main import cli
@@ -322,6 +324,18 @@ def test_status_says_which_tasks_wait_for_money(folder: Path) -> None:
     till.history.commit("evt.run.coder-1.a-coder", run.RunStopped("cancelled"), flow="a")
     stopped_after(till, folder)
     assert {row["status"] for row in lines(typed("status"))} == {"running"}
+
+
+def test_the_board_says_when_80_percent_of_a_cap_are_used_up(folder: Path) -> None:
+    till = Till()
+    till.history.submit("a")
+    till.caps(day=1_000_000)
+    stopped_after(till, folder)
+    assert "of the cap of the day" not in typed("status").stderr
+    till.end(till.begin("a", micro=900_000, day=(today := day_of(time.time()))), 850_000)
+    stopped_after(till, folder)
+    assert "of the cap of the month" not in typed("status").stderr
+    assert f"85 % of the cap of the day {today} are spent or reserved." in typed("status").stderr
 
 
 AT_WORK = (

@@ -6,7 +6,7 @@ import pytest
 
 from actors.treasurer.asking import Asking
 from bus.messages import step
-from bus.messages.budget import BudgetExhausted, FundsReserved, SetCaps, TopUp
+from bus.messages.budget import BudgetExhausted, BudgetWarned, FundsReserved, SetCaps, TopUp
 from bus.messages.call import CallParked, CallStarted
 from bus.messages.provider import BreakerOpened
 from bus.messages.timers import CallsDue
@@ -97,3 +97,15 @@ def test_who_waits_for_those_that_rest_is_not_told_so_every_second() -> None:
     desk.crash()
     again(desk, 1, 0)
     assert [event.until_s for event in desk.events(CallParked)] == [NOW + 30]
+
+
+def test_under_a_new_cap_80_percent_are_warned_of_again() -> None:
+    desk = Desk(PAID)
+    desk.hears(SetCaps(daily_usd=0.12))
+    for turn, warned in ((1, 1), (2, 0)):
+        desk.asks(turn)
+        assert len([each for each in desk.events(BudgetWarned) if each.scope == "day"]) == warned
+        desk.says("So.")
+    desk.hears(SetCaps(daily_usd=0.1))
+    desk.asks(3)
+    assert [each.scope for each in desk.events(BudgetWarned)] == ["day"]

@@ -83,8 +83,10 @@ def evolve(budget: Budget, event: said.BudgetEvent) -> Budget:
         case said.CapsRevised():
             budget.caps = Caps(event.day, event.month, event.task, event.council)
             budget.by_hand = budget.by_hand or event.by_hand
+            budget.warned.clear()  # of the old caps
         case said.TaskToppedUp():
             budget.extra[event.task] = budget.extra.get(event.task, 0) + event.micro
+            budget.warned.discard(("task", event.task))
         case said.FundsReserved():
             budget.open[event.reservation] = event
             budget.take(event, event.micro)

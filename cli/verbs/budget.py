@@ -55,9 +55,7 @@ def listed(limit: int, settings: Settings, form: Form) -> None:
             _print("caps", CAPS, caps)
             _print("spend", SPEND, [row for rows in spend.values() for row in rows])
             _print("local and paid", MIX, mix)
-    for row in caps:
-        if row["scope"] != "task" and row["state"] != "ok":
-            talk(f"{row['percent']:g} % of the cap of the {row['scope']} {row['window']} are spent or reserved.")
+    _warn(caps)
     for task, scope in waiting(views).items():
         talk(f"{task} is blocked: budget. {ways_on(task, scope)}")
     if not caps:
@@ -96,6 +94,18 @@ def top_up(task: str, amount: float, reason: str, id: str | None, settings: Sett
     if amount == 0:
         raise click.UsageError("Say how many dollars more, like 0.50.")
     _order(settings, form, "top_up", id, {"task_id": task_of(settings, task), "usd": amount}, reason)
+
+
+def warn(views: Views) -> None:
+    """Say which caps of today and of this month are all but used up."""
+    answer = views.ask("budget", {"limit": ROWS_MAX})
+    _warn(current(_shown(answer.dicts, 0), time.time(), answer.at))
+
+
+def _warn(caps: list[dict[str, Any]]) -> None:
+    for row in caps:
+        if row["scope"] != "task" and row["state"] != "ok":
+            talk(f"{row['percent']:g} % of the cap of the {row['scope']} {row['window']} are spent or reserved.")
 
 
 def current(caps: list[dict[str, Any]], now_s: float, at: str | None) -> list[dict[str, Any]]:

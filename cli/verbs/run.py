@@ -123,6 +123,9 @@ def _tell_what_was_made(settings: Settings, form: Form, progress: Progress) -> N
             print_rows(list(made[0]), [list(row.values()) for row in made], form, title="artifacts")
         if changed:
             print_rows(["changed"], [[path] for path in changed], form)
+    from cli.verbs.budget import warn
+
+    warn(views)
     verbs = ("trace", "artifacts", *(("diff", "apply", "discard") if changed else ()))
     talk("Next: " + " | ".join(f"witan {verb} {progress.id}" for verb in verbs))
 

@@ -9,6 +9,7 @@ from cli.options import placed
 from cli.output import Form, formatted, talk
 from cli.progress import BLOCKED
 from cli.reading import Answer, Views, print_answer
+from cli.verbs.budget import warn
 
 SHOWN = ("id", "status", "phase", "progress", "checklist", "agent", "priority", "text", "updated", "reason")
 
@@ -27,6 +28,7 @@ def verb(task: str | None, limit: int, settings: Settings, form: Form) -> None:
     print_answer(answer, form, SHOWN)
     for id, scope in blocked.items():
         talk(f"{id} is {BLOCKED}. {ways_on(id, scope)}")
+    warn(views)
 
 
 def _with_blocked(answer: Answer, views: Views) -> dict[str, str]:
