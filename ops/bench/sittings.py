@@ -21,8 +21,8 @@ from cli.config import Settings
 from tests.council_models import FIVE, JUDGE_MODEL, World, serving, surrounded
 from tests.council_problems import Seeded, planted, problems
 
-AHEAD = 8
-"""So many tasks are brought to where they are stuck before the councils of the last ones have ended."""
+AT_A_TIME = 10
+"""So many tasks are brought to where they are stuck; then nothing else goes on while their councils sit, one by one."""
 PATIENCE_S = 60.0
 
 Spans = list[tuple[float, float]]
@@ -90,9 +90,9 @@ def timed_commands(spans: Spans) -> Iterator[None]:
         Commands.run = run  # type: ignore[method-assign]
 
 
-def sat(folder: Path, count: int) -> list[Sat]:
-    """One council on each problem, one after the other, all five models asked each time."""
-    world, commands = World(problems(count)), Spans()
+def sat(folder: Path, count: int, plain: int = 0) -> tuple[list[Sat], list[Sat]]:
+    """One council on each problem with all five models, then so many on other problems as councils usually sit."""
+    world, commands = World(problems(count + plain)), Spans()
     world.gives_up = "ask_for_help"
     settings = Settings(
         state_dir=folder / "state",
@@ -100,6 +100,7 @@ def sat(folder: Path, count: int) -> list[Sat]:
         log_level="error",
         pipelines=1000,
         agent_capacity=1000,
+        council_models=[each.model for each in FIVE],
         council_judge=JUDGE_MODEL,
         daily_usd=1000.0,
         monthly_usd=1000.0,
@@ -109,12 +110,13 @@ def sat(folder: Path, count: int) -> list[Sat]:
     with serving(world) as variables, surrounded(variables), timed_commands(commands):
         app = App(settings).open()
         try:
-            return app.bridge.run(_all(app, world, folder, commands), timeout_s=60 + 20 * count)
+            told = app.bridge.run(_all(app, world, folder, commands, count), timeout_s=60 + 20 * (count + plain))
+            return told[:count], told[count:]
         finally:
             app.close()
 
 
-async def _all(app: App, world: World, folder: Path, commands: Spans) -> list[Sat]:
+async def _all(app: App, world: World, folder: Path, commands: Spans, full: int) -> list[Sat]:
     ends, told = _Ends(), list[Sat]()
 
     def seen(batch: list[Record], _: int) -> None:
@@ -122,35 +124,36 @@ async def _all(app: App, world: World, folder: Path, commands: Spans) -> list[Sa
         follower.done(len(batch))
 
     follower = await app.log.follow(["evt.task.*", "evt.council.*"], await app.log.head(), seen, 5_000)
-    gate = asyncio.Semaphore(AHEAD)
 
     async def stuck(seeded: Seeded) -> str:
-        await gate.acquire()
         repo = await asyncio.to_thread(planted, folder / "repos" / str(seeded.number), seeded)
         wish = {"task": f"mend {seeded.name}", "workflow": "direct", "repo": str(repo)}
         id = str((await _ask(app, "orchestrator", "submit_task", wish))["task_id"])
         await ends.wait(f"evt.task.{id}", task.PersonAsked)
         return id
 
-    tasks = [asyncio.create_task(stuck(seeded)) for seeded in world.known.values()]
-    for seeded, waiting in zip(world.known.values(), tasks, strict=True):
-        id = await waiting
-        told.append(await _one(app, world, seeded, id, ends, commands))
-        gate.release()
+    known = list(world.known.values())
+    for start in range(0, len(known), AT_A_TIME):
+        batch = known[start : start + AT_A_TIME]
+        for seeded, id in zip(batch, await asyncio.gather(*map(stuck, batch)), strict=True):
+            wish: dict[str, Any] = {"task_id": id}
+            if seeded.number < full:
+                wish |= {"size": "full", "members": [each.model for each in FIVE]}
+            name = str((await _ask(app, "council", "convene", wish))["council"])
+            told.append(await _one(app, world, seeded, name, ends, commands))
     await follower.close()
     return told
 
 
-async def _one(app: App, world: World, seeded: Seeded, id: str, ends: _Ends, commands: Spans) -> Sat:
-    wish = {"task_id": id, "size": "full", "members": [each.model for each in FIVE]}
-    name = str((await _ask(app, "council", "convene", wish))["council"])
+async def _one(app: App, world: World, seeded: Seeded, name: str, ends: _Ends, commands: Spans) -> Sat:
     await ends.wait(f"evt.council.{name}", council.CouncilEnded)
     (end,) = [each for _, each in _events([ends.seen[f"evt.council.{name}", "CouncilEnded"]], council.CouncilEnded)]
     if end.outcome == "answered":
         await ends.wait(f"evt.council.{name}", council.OutcomeRecorded)
-    records = [await app.log.read(f"evt.{what}") for what in (f"council.{name}", f"trial.{name}", "call.council.*")]
-    calls = [record for record in records[2] if record.subject.split(".")[-1].startswith(f"{name}-")]
-    return told_of(seeded, [*records[0], *records[1]], calls, world, commands)
+    records = [*await app.log.read(f"evt.council.{name}"), *await app.log.read(f"evt.trial.{name}")]
+    asked = [each.member for _, each in _events(records, council.OpinionAsked)]
+    calls = [record for member in asked for record in await app.log.read(f"evt.call.council.{name}-{member}")]
+    return told_of(seeded, records, calls, world, commands)
 
 
 async def _ask(app: App, actor: str, command: str, wish: dict[str, Any]) -> dict[str, Any]:
