@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from threading import Event
 from typing import Any, NamedTuple
 
 import pykka
@@ -38,6 +39,8 @@ class Supervisor(pykka.ThreadingActor):
         self.running: dict[str, pykka.ActorRef[Shell]] = {}
         self.strikes: dict[str, int] = {}
         self.callers: dict[str, Callers] = {}
+        self.gone: dict[str, Event] = {}
+        """Set when one that died has let go of the bus."""
         self.pauses: dict[str, tuple[float, float]] = {}
         self.restarts = 0
         self.closed = False
@@ -59,17 +62,19 @@ class Supervisor(pykka.ThreadingActor):
             future.get(timeout=60)
 
     def _start(self, decider: Decider) -> pykka.ActorRef[Shell]:
+        self.gone[decider.name] = Event()
         ref = self.running[decider.name] = Shell.start(decider, self.wires, self.strikes, self.callers, self._died)
         return ref
 
     def end(self) -> None:
         """Stop them all, one after the other."""
         self.closed = True
-        for ref in self.running.values():
-            if ref.is_alive():
-                ref.stop(block=True, timeout=10)
+        for name, ref in self.running.items():
+            if not ref.is_alive() or not ref.stop(block=True, timeout=10):
+                self.gone[name].wait(10)
 
     def _died(self, shell: Shell, why: str) -> None:
+        self.gone[shell.decider.name].set()
         self._tell(_Died(shell.decider))
 
     def _tell(self, mail: _Died | _Restart) -> None:
