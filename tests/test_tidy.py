@@ -53,6 +53,7 @@ IMPURE_MODULES = {
     "actors/executor/reviewing/linting.py": "runs ruff",
     "actors/executor/finishing.py": "reads what a run leaves behind",
     "actors/executor/trials/bench.py": "tries candidates in trees of their own",
+    "actors/executor/trials/scratch.py": "makes and removes scratch trees",
     "actors/executor/trials/checking.py": "reads changed files in a process of its own",
     "actors/executor/trials/gathering.py": "reads the workspace that a problem lies in",
     "actors/treasurer/minds.py": "asks the providers",

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from bus.errors import Refused
 
 EXCLUDE_MAX_BYTES = 1024 * 1024
 BATCH_MAX_BYTES = 32 * 1024 * 1024
+SMALL_MAX_BYTES, SMALL_MAX_FILES = 4 * 1024 * 1024, 1000
 
 
 class Snapshot(NamedTuple):
@@ -70,6 +71,39 @@ def listed(place: GitPlace, tree: str) -> dict[bytes, Entry]:
     return found
 
 
+class Small(NamedTuple):
+    """All of a tree that can be kept in mind: folders without files, then path, mode and content of each file."""
+
+    empty: list[bytes]
+    files: list[tuple[bytes, str, bytes]]
+
+    def lay_out(self, folder: Path) -> None:
+        """As below, without git."""
+        made, root = {b""}, os.fsencode(folder)
+        for path in (*(each + b"/" for each in self.empty), *(path for path, *_ in self.files)):
+            _make_folders(root, path, made)
+        for path, mode, content in self.files:
+            _put_one(os.path.join(root, path), mode, content)
+
+
+def small(place: GitPlace, tree: str) -> Small | None:
+    """None: it is too large to be kept."""
+    empty: list[bytes] = []
+    wanted: list[tuple[bytes, str, str]] = []
+    weight = 0
+    for line in git(place, "ls-tree", "-r", "-l", "-z", "--full-tree", tree).split(b"\0")[:-1]:
+        about, _, path = line.partition(b"\t")
+        mode, _, sha, size = about.decode().split()
+        if mode == REPOSITORY:
+            empty.append(path)
+            continue
+        wanted.append((path, mode, sha))
+        weight += int(size)
+        if weight > SMALL_MAX_BYTES or len(wanted) > SMALL_MAX_FILES:
+            return None
+    return Small(empty, list(_contents(place, wanted)))
+
+
 def lay_out(place: GitPlace, tree: str, folder: Path) -> None:
     """The tree's files in a folder that nobody else writes to, and that has nothing of theirs in it."""
     made: set[bytes] = {b""}
@@ -107,6 +141,11 @@ def _make_folders(root: bytes, path: bytes, made: set[bytes]) -> None:
 
 
 def _put(place: GitPlace, root: bytes, wanted: list[tuple[bytes, str, str]]) -> None:
+    for path, mode, content in _contents(place, wanted):
+        _put_one(os.path.join(root, path), mode, content)
+
+
+def _contents(place: GitPlace, wanted: list[tuple[bytes, str, str]]) -> Iterator[tuple[bytes, str, bytes]]:
     content = git(place, "cat-file", "--batch", input="".join(f"{sha}\n" for _, _, sha in wanted).encode())
     at = 0
     for path, mode, sha in wanted:
@@ -115,7 +154,7 @@ def _put(place: GitPlace, root: bytes, wanted: list[tuple[bytes, str, str]]) -> 
         if len(head) != 3 or head[0].decode() != sha:
             raise Refused(f"{readable([path])[0]} is not in the repository: {content[at:end].decode(errors='replace')}")
         at = end + 1 + int(head[2])
-        _put_one(os.path.join(root, path), mode, content[end + 1 : at])
+        yield path, mode, content[end + 1 : at]
         at += 1
 
 

@@ -1,58 +1,38 @@
 """Where candidates are tried: each in a tree of its own, that is gone when it is told what came of it."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
 
 from actors import tools
-from actors.council.problem import read_proposal
 from actors.executor.commands import Commands
-from actors.executor.files.looking import listing
-from actors.executor.files.room import Room
-from actors.executor.git.opened import Opened, place_of
 from actors.executor.git.removing import remove_folder
-from actors.executor.git.trees import lay_out
 from actors.executor.git.workspaces import tree_of
 from actors.executor.jobs import Job, Place, excerpt
 from actors.executor.sandbox.orders import Ended
 from actors.executor.telling import ms_since
-from actors.executor.trials.changes import Planned, planned, put
-from actors.executor.trials.checking import Syntax, syntax_of, types_command
+from actors.executor.trials.changes import Planned
+from actors.executor.trials.checking import Syntax, syntax_of
 from actors.executor.trials.gathering import gathered
-from actors.executor.trials.likeness import likeness, lines_changed
+from actors.executor.trials.scratch import Scratch, known_small, make, place_in, remove
 from actors.executor.trials.wanted import Found, Gather, Trial
 from actors.redaction import Redactor
-from actors.territory import Territory
-from bus.errors import Missing, WitanError
+from bus.errors import WitanError
 from bus.messages.base import TestResults
-from bus.messages.trial import CandidateTried, GatheringFailed
-from bus.messages.workspace import WorkspaceOpened
+from bus.messages.trial import CandidateTried, GatheringFailed, ProblemGathered
 
 COMMANDS_AT_ONCE = 2
 LEAST_S = 0.5
 """With less time than this no command is begun."""
 TYPES_MAX_S = 60.0
-BESIDE = ("node_modules", ".venv", "venv")
-"""What a project was installed with is not in git; it is lent to the tree, to be read."""
 NO_TIME, NO_COMMAND = "there was no time left to test it", "nothing here says how it is tested"
-
-
-class _Tree(NamedTuple):
-    """A tree of its own, with the changes in it."""
-
-    folder: Path
-    plan: Planned
-    likeness: str
-    lines: int
-    types: str
-    beside: list[str]
 
 
 class _Interrupted(Exception):
@@ -76,6 +56,7 @@ class Bench:
     ) -> None:
         self._folder, self._commands, self._redactor = folder, commands, redactor
         self._in_thread, self._room = in_thread, room
+        self._ahead: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._log = structlog.get_logger().bind(actor="executor")
 
@@ -87,16 +68,29 @@ class Bench:
     async def gather(self, wanted: Gather) -> Found:
         """The problem as it lies in the workspace, or why it cannot be said."""
         try:
-            place = _place_of(wanted.opened)
+            place = place_in(wanted.opened)
             async with self._room(place.task):
                 found: Found = await self._in_thread(partial(gathered, place, wanted, self._redactor))
-                return found
+            if isinstance(found.event, ProblemGathered):
+                self._read_ahead(place.repo, found.event.tree)
+            return found
         except WitanError as error:
             reason = str(error)
         except Exception as error:
             self._log.error("a problem was not gathered", cause=wanted.key, exc_info=error)
             reason = f"{type(error).__name__}: {error}"
         return Found(wanted, GatheringFailed(reason=self._redactor.text(reason)))
+
+    def _read_ahead(self, repo: str, tree: str) -> None:
+        """While the members think."""
+
+        async def read() -> None:
+            with suppress(WitanError):
+                await self._in_thread(partial(known_small, repo, tree))
+
+        reading = asyncio.get_running_loop().create_task(read())
+        self._ahead.add(reading)
+        reading.add_done_callback(self._ahead.discard)
 
     async def attempt(self, trial: Trial) -> Found:
         """What the candidate comes to, at most until the council's time is over."""
@@ -112,17 +106,17 @@ class Bench:
         except Exception as error:
             self._log.error("a trial failed", cause=trial.key, exc_info=error)
             found = self._unfit(trial, f"{type(error).__name__}: {error}", began)
-        await self._in_thread(partial(_remove, folder))
+        await self._in_thread(partial(remove, folder))
         return found
 
     async def _tried(self, trial: Trial, folder: Path, began: float) -> Found:
         """It is tested while it is read; when it turns out that it cannot be read, its tests are stopped."""
-        place = _place_of(trial.opened)
+        place = place_in(trial.opened)
         tree = trial.tree
         if not tree:
             async with self._room(place.task):
                 tree = await self._in_thread(partial(tree_of, place))
-        made: _Tree = await self._in_thread(partial(_make, place, tree, folder, trial))
+        made: Scratch = await self._in_thread(partial(make, place, tree, folder, trial))
         told = CandidateTried(trial.candidate, applies=True, likeness=made.likeness, lines=made.lines)
         reading = asyncio.ensure_future(self._read(trial, made.plan))
         try:
@@ -148,7 +142,7 @@ class Bench:
         return syntax
 
     async def _tested(
-        self, trial: Trial, made: _Tree, event: CandidateTried, began: float
+        self, trial: Trial, made: Scratch, event: CandidateTried, began: float
     ) -> tuple[CandidateTried, list[bytes]]:
         """Its tests, then its types where the tests do not speak against it."""
         blobs: list[bytes] = []
@@ -172,7 +166,7 @@ class Bench:
             event = msgspec.structs.replace(event, types=await self._types(trial, made, began))
         return event, blobs
 
-    async def _types(self, trial: Trial, made: _Tree, began: float) -> bool | None:
+    async def _types(self, trial: Trial, made: Scratch, began: float) -> bool | None:
         """None: there was no time, or no such checker, or it did not come to a result."""
         left_s = min(TYPES_MAX_S, _left_s(trial, began))
         if left_s <= LEAST_S:
@@ -183,7 +177,7 @@ class Bench:
             return None
         return {0: True, 1: False}.get(-1 if ended.exit is None else ended.exit)
 
-    async def _run(self, job: Job, made: _Tree, command: str, left_s: float) -> Ended:
+    async def _run(self, job: Job, made: Scratch, command: str, left_s: float) -> Ended:
         ended = await self._commands.run(
             job, made.folder, command, lambda _: None, lambda _: None, cap_s=left_s, readable=made.beside
         )
@@ -202,39 +196,6 @@ class Bench:
 
 def _left_s(trial: Trial, began: float) -> float:
     return trial.until_s - trial.now_s - (time.perf_counter() - began)
-
-
-def _place_of(opened: WorkspaceOpened | None) -> Opened:
-    if opened is None or not Path(opened.path).is_dir():
-        raise Missing("the task has no workspace")
-    return Opened(opened.repo, opened.branch, opened.base, opened.target, opened.path)
-
-
-def _make(place: Opened, tree: str, folder: Path, trial: Trial) -> _Tree:
-    """The workspace as it is now, in a folder that nobody else knows, with the changes in it."""
-    proposal = read_proposal(trial.solution)
-    _remove(folder)
-    folder.mkdir(parents=True)
-    lay_out(place_of(place), tree, folder)
-    beside = [str(path) for name in BESIDE if _lends(path := Path(place.path, name), folder / name)]
-    with Room(folder, Territory(trial.territory)) as room:
-        plan = planned(room, proposal)
-        put(room, plan.after)
-        types = types_command(room, listing(folder), plan.after)
-    before, after = plan.before, plan.after
-    return _Tree(folder, plan, likeness(before, after), lines_changed(before, after), types, beside)
-
-
-def _lends(path: Path, link: Path) -> bool:
-    if path.is_symlink() or not path.is_dir() or os.path.lexists(link):
-        return False
-    link.symlink_to(path)
-    return True
-
-
-def _remove(folder: Path) -> None:
-    if os.path.lexists(folder) or os.path.lexists(folder.with_name(folder.name + ".gone")):
-        remove_folder(folder)
 
 
 def _job(trial: Trial) -> Job:
