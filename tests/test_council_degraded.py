@@ -1,5 +1,6 @@
 """Councils whose members are missing, slow, rate-limited, over-confident, talk nonsense or give orders."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -49,7 +50,7 @@ def app(tmp_path: Path, world: Held) -> Iterator[App]:
 def nobody_rests(app: App) -> None:
     """Wait until all who were asked to leave them alone can be asked again."""
     while any(each["rests"] for each in ask(app, "treasurer", "list_models")["models"]):
-        pass
+        app.bridge.run(asyncio.sleep(0.1))
 
 
 def hold(app: App, world: Held, folder: Path, number: int, states: tuple[str, ...], **wish: object) -> str:
@@ -111,6 +112,20 @@ def test_whatever_the_members_do_in_every_mix_there_is_one_end_in_time_and_no_ca
     app: App, world: Held, tmp_path: Path
 ) -> None:
     all_of(app, world, tmp_path / "repos", MIXES)
+
+
+def test_councils_at_once_that_have_little_money_end_and_spend_no_more(tmp_path: Path, world: Held) -> None:
+    """What one member may cost at most is reserved, so little is there for the others while it thinks."""
+    cap = 40_000
+    with serving(world) as variables, holding(tmp_path / "state", variables, council_usd=cap / 1e6) as app:
+        tasks = [stuck(app, world.known[number], tmp_path / "repos" / str(number)) for number in range(4)]
+        names = [ask(app, "council", "convene", task_id=id, members=list(THREE))["council"] for id in tasks]
+        ends = [until(app, f"evt.council.{name}", said.CouncilEnded) for name in names]
+        missing = [each for name in names for each in of(read(app, f"evt.council.{name}"), said.OpinionMissing)]
+        whole_money(app, world)
+    assert {each.outcome for each in ends} <= {"answered", "no_answer", "no_money"}
+    assert any(each.outcome == "no_money" for each in ends) or {each.failure for each in missing} == {"budget"}
+    assert 0 < world.council_micro() <= cap
 
 
 def entries_of(app: App, name: str) -> tuple[list[Entry], int]:
