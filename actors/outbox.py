@@ -33,7 +33,7 @@ class Wires(NamedTuple):
     keep: Keep | None = None
 
 
-class Settled(NamedTuple):
+class Settled(msgspec.Struct, frozen=True):
     """A letter that can be acknowledged, and what its sender is told."""
 
     queue: WorkQueue
@@ -43,7 +43,7 @@ class Settled(NamedTuple):
     answer: bytes = b""
 
 
-class Parcel(NamedTuple):
+class Parcel(msgspec.Struct, frozen=True):
     """What one turn of an actor's mailbox came to."""
 
     drafts: list[Draft]

@@ -276,7 +276,7 @@ class Shell(pykka.ThreadingActor):
             try:
                 due = _dues.decode(letter.body)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                self._settled.append(settled._replace(word=b"+TERM unreadable timer"))
+                self._settled.append(replace(settled, word=b"+TERM unreadable timer"))
                 continue
             self._decide(Message(command_id(letter), due, letter.subject, now_s=self._now), settled, 0)
 
@@ -331,7 +331,7 @@ class Shell(pykka.ThreadingActor):
         self._sendings += outcome.sendings
         if settled is not None:
             if settled.desk is not None:
-                settled = settled._replace(answer=msgspec.json.encode({"ok": True, **outcome.answer}))
+                settled = replace(settled, answer=msgspec.json.encode({"ok": True, **outcome.answer}))
             self._settled.append(settled)
 
     def _try_held(self) -> None:

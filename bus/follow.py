@@ -8,8 +8,9 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
+import msgspec
 from nats.errors import Error as NatsError
 
 from bus.connection import Connection, header
@@ -228,7 +229,7 @@ class JetStreamFollower(Puller[Record]):
         self._at = batch[-1].seq
 
 
-class Letter(NamedTuple):
+class Letter(msgspec.Struct, frozen=True, gc=False):
     """One message of a work queue, to be acknowledged when its consequences are on the log."""
 
     subject: str
