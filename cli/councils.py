@@ -109,7 +109,9 @@ def side_by_side(candidates: Sequence[dict[str, Any]], wanted: Sequence[str]) ->
 def _cell(name: str, value: object) -> object:
     if isinstance(value, list):
         return ", ".join(f"{each:g}" for each in value)
-    return usd(value) if name == "cost_usd" and isinstance(value, float) else value
+    if isinstance(value, float):
+        return usd(value) if name == "cost_usd" else round(value, 2)
+    return value
 
 
 def in_short(answer: "Answer") -> "Answer":

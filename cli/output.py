@@ -1,6 +1,7 @@
 """Rows on stdout: a table for a person, JSON lines for a pipe, CSV for a spreadsheet."""
 
 import csv
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ import click
 
 CELL = 300
 SHA256_SHOWN = 12
+CHANGES = {"+": "green", "-": "red", "@": "cyan"}
 _is_sha256 = re.compile(r"[0-9a-f]{64}").fullmatch
 _is_time = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?").fullmatch
 
@@ -80,6 +82,18 @@ def talk(text: str) -> None:
 def clean(text: str) -> str:
     """Text from the log, without what would steer a terminal."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def coloured() -> bool:
+    """Whether the person wants colours; as no-color.org has it, an empty NO_COLOR says nothing."""
+    return not os.environ.get("NO_COLOR")
+
+
+def print_change(text: str, tinted: bool = True) -> None:
+    """A line of a difference, for a terminal."""
+    colour = CHANGES.get(text[:1]) if tinted and coloured() else None
+    line = clean(text.expandtabs(8))
+    click.echo(click.style(line, fg=colour) if colour else line)
 
 
 def _flat(value: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from cli.output import Form, clean, print_json
+from cli.output import Form, clean, coloured, print_json
 
 COLOURS = {"task": "cyan", "run": "green", "agent": "blue", "guardian": "magenta", "slots": "bright_black"}
 SHOWN = 200
@@ -46,15 +46,10 @@ def sentence(row: Mapping[str, object]) -> str:
     kind = str(row["kind"])
     event = row["event"]
     fields = "  ".join(f"{name}={_short(value)}" for name, value in event.items()) if isinstance(event, dict) else ""
-    where = click.style(f"{kind:<8} {row['id']}", fg=None if _plain() else COLOURS.get(kind))
-    what = click.style(str(row["type"]), bold=not _plain())
+    where, what = f"{kind:<8} {row['id']}", str(row["type"])
+    if coloured():
+        where, what = click.style(where, fg=COLOURS.get(kind)), click.style(what, bold=True)
     return f"{row['seq']:>7}  {str(row['at'])[11:23]}  {where}  {what}  {fields}".rstrip()
-
-
-def _plain() -> bool:
-    import os
-
-    return "NO_COLOR" in os.environ
 
 
 def _short(value: object) -> str:

@@ -103,7 +103,13 @@ def test_a_person_may_say_who_and_how() -> None:
 
 
 def test_a_person_cannot_call_one_while_somebody_works() -> None:
-    play().when(BY_HAND).then_refused("the task is running")
+    refused = play().when(BY_HAND).then_refused("the task is running")
+    assert refused.refusal is not None and "witan escalate" in str(refused.refusal.what_next)
+
+
+def test_nobody_is_told_to_escalate_a_task_that_is_over() -> None:
+    over = play(asked=[QUESTION, task.TaskCancelled("no need")]).when(BY_HAND).then_refused("cancelled")
+    assert over.refusal is not None and "escalate" not in str(over.refusal.what_next)
 
 
 def test_a_person_cannot_call_two_at_once() -> None:

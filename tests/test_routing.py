@@ -276,6 +276,12 @@ def test_a_text_can_come_through_a_pipe_and_a_type_can_be_said(type_in: Type) ->
     assert (found["role"], found["work_type"], found["complexity"]) == ("tester", "test", 4.7)
 
 
+@pytest.mark.parametrize(("words", "told"), [("", "what is to be done"), ("-", "no text on stdin")])
+def test_no_text_is_asked_for(words: str, told: str, type_in: Type) -> None:
+    result = type_in("route", words, input=" \n")
+    assert result.exit_code == 2 and told in result.stderr
+
+
 def test_the_score_is_printed_part_by_part_when_asked_for(
     type_in: Type, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

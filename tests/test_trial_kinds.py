@@ -184,6 +184,8 @@ def test_a_name_that_many_files_have_names_none() -> None:
         ("tests/test_cart.py", "from app.cart import total\nimport os\n", ["src/app/cart.py"]),
         ("src/app/__init__.py", "from .cart import total", ["src/app/cart.py"]),
         ("src/app/x.py", "from . import cart", ["src/app/cart.py"]),
+        ("tests/test_cart.py", "import unittest\n\nfrom app.cart import *\n", ["src/app/cart.py"]),
+        ("tests/test_cart.py", "from app.cart import (\n    total,\n    tax,\n)\n", ["src/app/cart.py"]),
         ("tests/x.py", "import src.app.cart as cart, json", ["src/app/cart.py"]),
         ("web/a.ts", "import { total } from './cart'\nconst x = require('./lib/x')", ["web/cart.ts", "web/lib/x.js"]),
         ("web/lib/y.js", "import '../index.js'", ["web/index.ts"]),

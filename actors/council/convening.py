@@ -71,7 +71,9 @@ def _by_hand(desk: Desk, wish: Convene, ways: Ways) -> str:
     if stuck.state.status != "waiting" or not stuck.phase:
         raise Refused(
             f"the task is {stuck.state.status}, and a council helps one that waits for a person",
-            f'Wait until it does, or stop it with `witan escalate {task} --reason "…"` and say it again.',
+            f"What it has made: `witan show {task}`. Nobody works on it any more."
+            if stuck.state.closed
+            else f'Wait until it does, or stop it with `witan escalate {task} --reason "…"` and say it again.',
         )
     if not stuck.run:
         raise Refused("nobody has worked on the task yet", f"Let it begin: `witan reset {task}`.")

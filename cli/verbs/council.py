@@ -1,7 +1,6 @@
 """`witan council …`: several models on one problem: who sat, what they proposed, who won, and whether it helped."""
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from cli.ids import TASK, task_of
 from cli.listing import Listing
 from cli.money import usd
 from cli.options import placed
-from cli.output import Form, clean, formatted, print_json, print_one, print_rows, talk
+from cli.output import Form, clean, formatted, print_change, print_json, print_one, print_rows, talk
 from cli.reading import Views, print_answer
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ FACTS = ("council", "task", "phase", "failure", "kind", "question", "stage", "me
          "convened", "ended")  # fmt: skip
 SCORES = ("candidate", "model", "persona", "won", "total", "correctness", "reasoning", "testing", "stated", "applies",
           "syntax", "types", "tests", "likes", "judge_points", "missing", "cost_usd", "ms")  # fmt: skip
-COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 EXCERPT_CHARS = 2000
 
 
@@ -175,6 +173,8 @@ def _problem(settings: Settings, facts: dict[str, Any]) -> "Problem | None":
 
 def _print_council(facts: dict[str, Any], problem: "Problem | None", candidates: list[dict[str, Any]]) -> None:
     told = {**facts, "members": ", ".join(facts["members"] or []), "cost_usd": usd(facts["cost_usd"])}
+    if problem and told["question"]:
+        told["question"] = _first_line(told["question"])
     print_one({name: told[name] for name in FACTS if told[name] not in (None, "", False)}, Form.TABLE)
     if problem:
         lines = {"files": ", ".join(each.path for each in problem.files), "tested by": problem.tests}
@@ -204,6 +204,12 @@ def _print_words(row: dict[str, Any]) -> None:
             click.echo(f"{row['candidate']} {name}: {clean(_excerpt(text))}")
 
 
+def _first_line(text: str) -> str:
+    """What failed; the rest stands below as the error."""
+    first, _, more = text.strip().partition("\n")
+    return f"{first} …" if more else first
+
+
 def _excerpt(text: str) -> str:
     if len(text) <= EXCERPT_CHARS:
         return text
@@ -222,6 +228,6 @@ def _print_diff(settings: Settings, facts: dict[str, Any], candidates: list[dict
     found = fetched(settings, [made[wanted]])
     if made[wanted] not in found:
         raise Missing(f"the proposal {made[wanted]} is not in the blob store any more")
-    coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    show = print_change if sys.stdout.isatty() else click.echo
     for line in diff_of(read_proposal(found[made[wanted]]), _problem(settings, facts)):
-        click.secho(clean(line.expandtabs(8)) if coloured else line, fg=COLOURS.get(line[:1]) if coloured else None)
+        show(line)

@@ -1,6 +1,5 @@
 """`witan diff ID`: what a task has changed in its repository."""
 
-import os
 import sys
 
 import click
@@ -8,10 +7,8 @@ import click
 from cli.config import Settings
 from cli.ids import TASK, task_of
 from cli.options import placed
-from cli.output import clean, talk
+from cli.output import print_change, talk
 from cli.reading import Views
-
-COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.command("diff")
@@ -31,8 +28,7 @@ def verb(task: str, form: str | None, settings: Settings) -> None:
     said = difference(workspace, *([form] if form else []))
     if sys.stdout.isatty():
         for line in said.decode(errors="replace").splitlines():
-            colour = None if form or "NO_COLOR" in os.environ else COLOURS.get(line[:1])
-            click.secho(clean(line.expandtabs(8)), fg=colour)
+            print_change(line, tinted=not form)
     else:
         sys.stdout.buffer.write(said)
     talk(

@@ -98,8 +98,12 @@ def verb(what: str, explain: bool, work_type: str | None, settings: Settings, fo
 
 def _task(settings: Settings, shelf: Shelf, what: str) -> Task:
     """A task of the log, or one that has not been submitted."""
+    if not what.strip():
+        raise click.UsageError("Say a task's id, or what is to be done in more than one word.")
     if what == "-" or len(what.split()) > 1:
         text = sys.stdin.read() if what == "-" else what
+        if not text.strip():
+            raise click.UsageError("There is no text on stdin.")
         return Task(text, steps=len(steps_of(text)))
     id = task_of(settings, what)
     views = Views(settings)

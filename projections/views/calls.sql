@@ -72,7 +72,7 @@ joined AS (
         finish.* EXCLUDE (spot, happened, micro),
         parking.why AS parked, parking.scope AS parked_scope, parking.until AS parked_until,
         funds.reserved, funds.unknown, funds.at_day, funds.purpose, run_now.phase, run_now.said AS run_ended,
-        coalesce(funds.role, run_now.role, CASE told.agent WHEN 'council' THEN 'council' END) AS role,
+        CASE told.agent WHEN 'council' THEN 'council' ELSE coalesce(funds.role, run_now.role) END AS role,
         CASE WHEN funds.reservation IS NULL THEN finish.micro WHEN funds.is_settled THEN funds.settled END AS cost
     FROM told
     LEFT JOIN start ON start.spot = told.start_spot

@@ -110,7 +110,7 @@ def _modules(path: str, text: str, tree: Tree) -> Iterator[str]:
             for _ in range(dots - 1):
                 above = posixpath.dirname(above)
             relative = (f"{above}/" if above else "",) if dots else roots
-            members = [each.split()[0] for each in match[2].split(",") if each.strip()]
+            members = [each.split()[0] for each in match[2].split(",") if each.strip()] or [""]  # `*`, or names below
             wanted = [".".join((name.lstrip("."), each)).strip(".") for each in members]
         for each in wanted[:NAMES_MAX]:
             yield from tree.module(each, relative)
