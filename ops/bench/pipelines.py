@@ -91,7 +91,10 @@ def run(folder: Path, at_once: int, count: int, projections: bool = True) -> Fig
 
 
 class _Drive:
-    """Submits them all, and admission lets so many run; times are taken where the agents' commits go to the log."""
+    """For each that ends another is submitted, so that so many run and as many wait to be admitted.
+
+    Times are taken where the agents' commits go to the log.
+    """
 
     def __init__(self, app: App, at_once: int, count: int) -> None:
         self._app, self._at_once, self._count = app, at_once, count
@@ -107,7 +110,7 @@ class _Drive:
         app.log.submit = self._timed  # type: ignore[method-assign]
         self._follower = await app.log.follow(["evt.task.*"], await app.log.head(), self._seen, 20_000)
         began, cpu = time.perf_counter(), self._cpu_s()
-        self._start(self._count)
+        self._start(2 * self._at_once)
         await asyncio.wait_for(self._finished.wait(), 240)
         wall_s, used_s = time.perf_counter() - began, self._cpu_s() - cpu
         await self._follower.close()
@@ -146,6 +149,7 @@ class _Drive:
         done = sum(b'"TaskCompleted"' in record.body for record in batch)
         self._follower.done(len(batch))
         self._left -= done
+        self._start(done)
         if self._left == 0:
             self._finished.set()
 
