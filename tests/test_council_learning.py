@@ -216,6 +216,21 @@ def test_who_a_person_insists_on_is_asked_whatever_it_promises() -> None:
     assert models(chosen(*FIVE, **told, insist=True)) == {QWEN.model, GPT.model}
 
 
+def test_a_name_that_nobody_has_is_said_to_the_person_who_said_it() -> None:
+    nobody = chosen(*FIVE, wanted=["grok"], insist=True)
+    assert nobody.members == [] and nobody.note.startswith("nobody offers grok: `witan models`")
+    some = chosen(*FIVE, wanted=["grok", "openai"], insist=True)
+    assert models(some) == {GPT.model} and "nobody offers grok" in some.note
+
+
+def test_who_names_the_members_has_them_judged_by_somebody_else() -> None:
+    choice = chosen(*FIVE, wanted=["openai", "deepseek"], insist=True, may_judge=[])
+    assert models(choice) == {GPT.model, DEEPSEEK.model}
+    assert choice.judge not in models(choice) and "own family" not in choice.note
+    kept_in = chosen(*FIVE, wanted=["openai"], insist=True, may_judge=["openai", "deepseek"])
+    assert kept_in.judge == DEEPSEEK.model, "nobody else may see the problem"
+
+
 def test_one_local_model_alone_plays_several_parts_and_one_that_is_paid_does_not() -> None:
     choice = chosen(QWEN, rests(GPT))
     assert [each.persona for each in choice.members] == list(PERSONAS[:3]) and models(choice) == {QWEN.model}

@@ -51,5 +51,6 @@ def _choose(view: View, told: dict[str, Any], standings: Standings, rules: Rules
         judge=rules.judge,
         left_micro=left_micro,
         insist=bool(convened.wanted),
+        may_judge=rules.models,
         input_tokens=gathered.bytes // TOKEN_BYTES + OWN_TOKENS,
     )

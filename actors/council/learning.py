@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from actors.council.odds import quantile
-from actors.council.offers import OUTPUT_TOKENS, Offered, barred, named, usd
+from actors.council.offers import OUTPUT_TOKENS, Offered, barred, missing, named, unbarred, usd
 from actors.council.standings import Case, Record, Standings, Together
 from actors.council.words import PERSONAS
 from bus.messages.council import LeftOut, Member, Size
@@ -34,7 +34,7 @@ class Choice(NamedTuple):
 
 
 class _Ground(NamedTuple):
-    """What the choice is made from. `shared` is the family that members avoid, because it is to judge."""
+    """What the choice is made from: `pool` may sit, `bench` may judge; members avoid `shared`, the wished judge's."""
 
     pool: list[Offered]
     together: Together
@@ -44,6 +44,7 @@ class _Ground(NamedTuple):
     left_micro: int | None
     shared: frozenset[str]
     insist: bool
+    bench: list[Offered]
 
 
 class _Picked(NamedTuple):
@@ -65,15 +66,15 @@ def choose(
     judge: str = "",
     left_micro: int | None = None,
     insist: bool = False,
+    may_judge: Sequence[str] | None = None,
     input_tokens: int = INPUT_TOKENS,
 ) -> Choice:
     """Members, judge, and why the others are left out; the same for the same seed, in whatever order they are offered.
 
-    `wanted` names who may be asked, also by glob, provider or family; with `insist` all are, as size and money go.
+    `wanted` names who may be asked, `may_judge` who may judge, also by glob, provider or family; with `insist` all are.
     """
     known = sorted({each.model: each for each in offered}.values(), key=lambda each: each.model)
-    out = barred(known, wanted, input_tokens)
-    pool = [each for each in known if each.model not in out]
+    out, pool = barred(known, wanted, input_tokens), unbarred(known, wanted, input_tokens)
     judges = [each for each in known if judge and named(each, judge) and not each.rests]
     ground = _Ground(
         pool,
@@ -84,16 +85,23 @@ def choose(
         left_micro,
         frozenset(each.family for each in judges),
         insist,
+        [*pool, *unbarred(known, wanted if may_judge is None else may_judge, input_tokens)],
     )
+    picked, explored = _seated(ground, seed)
+    out |= {each.model: _why(each, picked, ground) for each in pool if each not in picked.chosen}
+    members = _members(picked.chosen, ground, explored)
+    judging, said = _judge(judges, members, ground, picked.micro)
+    more = f"{len(out) - LEFT_OUT_MAX} more are left out" if len(out) > LEFT_OUT_MAX else ""
+    notes = (missing(known, wanted) if insist else "", _note(members, known, pool), said if members else "", more)
+    left_out = [LeftOut(*each) for each in sorted(out.items())[:LEFT_OUT_MAX]]
+    return Choice(members, judging, left_out, "; ".join(note for note in notes if note))
+
+
+def _seated(ground: _Ground, seed: int) -> tuple[_Picked, list[Offered]]:
+    """Who is picked, and who among them only to learn."""
     picked = _pick(ground, lambda model, record: max(record.mean, _drawn(seed, model, record)))
     usual = _pick(ground, lambda _, record: record.mean).chosen
-    out |= {each.model: _why(each, picked, ground) for each in pool if each not in picked.chosen}
-    members = _members(picked.chosen, ground, [each for each in picked.chosen if each not in usual])
-    judging, said = _judge(judges, members, ground, picked.micro)
-    left_out = [LeftOut(model, why) for model, why in sorted(out.items())]
-    more = f"{len(out) - LEFT_OUT_MAX} more are left out" if len(out) > LEFT_OUT_MAX else ""
-    notes = (_note(members, known, pool), said if members else "", more)
-    return Choice(members, judging, left_out[:LEFT_OUT_MAX], "; ".join(note for note in notes if note))
+    return picked, [each for each in picked.chosen if each not in usual]
 
 
 @lru_cache(maxsize=1000)
@@ -177,7 +185,7 @@ def _judge(wished: Sequence[Offered], members: Sequence[Member], ground: _Ground
         return each.family in families, each not in wished, each.model in asked, skill, price(each), each.model
 
     cap = ground.left_micro
-    able = {each.model: each for each in (*ground.pool, *wished) if cap is None or spent_micro + price(each) <= cap}
+    able = {each.model: each for each in (*ground.bench, *wished) if cap is None or spent_micro + price(each) <= cap}
     if not members or not able:
         return "", "there is no money for a judge"
     best = min(able.values(), key=rank)

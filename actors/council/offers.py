@@ -35,6 +35,16 @@ def barred(known: Sequence[Offered], wanted: Sequence[str], input_tokens: int) -
     return out | {word: "nobody offers it" for word in wanted if not any(named(each, word) for each in known)}
 
 
+def unbarred(known: Sequence[Offered], wanted: Sequence[str], input_tokens: int) -> list[Offered]:
+    return [each for each in known if not _bar(each, wanted, input_tokens)]
+
+
+def missing(known: Sequence[Offered], wanted: Sequence[str]) -> str:
+    """Which of the names that a person said are nobody's; empty: none."""
+    words = [word for word in wanted if not any(named(each, word) for each in known)]
+    return f"nobody offers {', '.join(words)}: `witan models` lists who can be asked" if words else ""
+
+
 def _bar(offered: Offered, wanted: Sequence[str], input_tokens: int) -> str:
     """Why a model cannot be asked at all; empty: it can."""
     if wanted and not any(named(offered, word) for word in wanted):

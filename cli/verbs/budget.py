@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from bus.days import day_of
+from bus.errors import WitanError
 from bus.ids import fresh_id
 from cli.config import Settings
 from cli.ids import TASK, task_of
@@ -80,6 +81,7 @@ def set_caps(reason: str, id: str | None, settings: Settings, form: Form, **caps
     if not said:
         raise click.UsageError("Name a cap: --daily, --monthly, --task or --council.")
     _order(settings, form, "set_caps", id, said, reason)
+    _say_what_is_over(settings, {"day": caps["daily"], "month": caps["monthly"], "council": caps["council"]})
 
 
 @verb.command("top-up")
@@ -94,6 +96,19 @@ def top_up(task: str, amount: float, reason: str, id: str | None, settings: Sett
     if amount == 0:
         raise click.UsageError("Say how many dollars more, like 0.50.")
     _order(settings, form, "top_up", id, {"task_id": task_of(settings, task), "usd": amount}, reason)
+
+
+def _say_what_is_over(settings: Settings, wished: dict[str, float | None]) -> None:
+    """A cap below what is gone already is kept, and means that nothing more is paid."""
+    try:
+        answer = Views(settings, quiet=True).ask("budget", {"limit": ROWS_MAX})
+    except WitanError:
+        return
+    for row in current(_shown(answer.dicts, 0), time.time(), answer.at):
+        cap, gone = wished[row["scope"]], row["spent_usd"] + row["reserved_usd"]
+        if cap is not None and cap < gone:
+            about = f"the {row['scope']} {row['window']}" if row["scope"] != "council" else "councils today"
+            talk(f"${usd(gone)} are spent or reserved for {about} already: nothing more is paid under this cap.")
 
 
 def warn(views: Views) -> None:
