@@ -43,8 +43,13 @@ def world() -> Held:
 
 
 @pytest.fixture
-def app(tmp_path: Path, world: Held) -> Iterator[App]:
-    settings = {"council_timeout_ms": int(LIMIT_S * 1000), "council_judge": JUDGE_MODEL, "council_usd": 5.0}
+def limit_s() -> float:
+    return LIMIT_S
+
+
+@pytest.fixture
+def app(tmp_path: Path, world: Held, limit_s: float) -> Iterator[App]:
+    settings = {"council_timeout_ms": int(limit_s * 1000), "council_judge": JUDGE_MODEL, "council_usd": 5.0}
     with serving(world) as variables, holding(tmp_path / "state", variables, **settings) as app:
         yield app
 
@@ -149,6 +154,7 @@ def entries_of(app: App, name: str) -> tuple[list[Entry], int]:
     return entries, of(records, said.CouncilConvened)[0].seed
 
 
+@pytest.mark.parametrize("limit_s", [60.0])
 def test_a_judge_that_always_prefers_the_first_answer_decides_nothing(app: App, world: Held, tmp_path: Path) -> None:
     world.prefers_first = True
     swayed = fooled = judged = 0

@@ -15,7 +15,8 @@ from bus.messages import call as said
 from bus.messages import provider, run
 from bus.messages.call import Usage
 from bus.messages.kinds import read_commit
-from projections.statements import VIEWS
+from projections import store as kept
+from projections.statements import VIEWS, making
 from projections.store import Store
 from tests.projected_histories import START, rows
 from tests.projected_money import TODAY, Till
@@ -258,7 +259,7 @@ def test_a_view_that_looks_beyond_its_place_is_found(
     honest = VIEWS["budget"]
     planted = honest.made.replace("FROM events\n    WHERE kind = 'budget'", "FROM facts\n    WHERE kind = 'budget'")
     assert planted != honest.made
-    monkeypatch.setitem(VIEWS, "budget", honest._replace(made=planted))
+    monkeypatch.setattr(kept, "making", lambda: making().replace(honest.made, planted))
     whole = Store(tmp_path / "whole.duckdb")
     assert next(places_that_differ(store, whole, Till(5).grow(60), random.Random(1)))
     whole.close()

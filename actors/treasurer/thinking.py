@@ -44,8 +44,8 @@ class _Run:
         self.transcript, self.steps, self.bounds = transcript, Steps(), Bounds()
         self.upto = 0
         """The place of the last of its records that was read."""
-        self.priority: int | None = None
-        """Its task's; looked up once."""
+        self.weight: tuple[int, float] | None = None
+        """Its task's priority, and how hard it is; looked up once."""
 
 
 class Thinking:
@@ -132,16 +132,17 @@ class Thinking:
     def _facts(self, desk: Desk, run: _Run) -> Facts:
         work = run.transcript.work
         assert work is not None
-        if run.priority is None:
+        if run.weight is None:
             task: Task = desk.peek(f"evt.task.{work.task}")
-            run.priority = task.priority
-        score = complexity(work.text, self.weights, priority=run.priority, failures=work.attempt - 1)
+            score = complexity(work.text, self.weights, priority=task.priority, failures=work.attempt - 1)
+            run.weight = task.priority, score.total
+        priority, hard = run.weight
         return Facts(
             role=work.role,
             phase=work.phase,
             work_type={"implement": "code"}.get(work.phase, work.phase),
-            complexity=score.total,
-            priority=run.priority,
+            complexity=hard,
+            priority=priority,
             turn=run.steps.turn,
             failed_turns=run.steps.failed_turns,
             loops=run.steps.loops,
