@@ -71,8 +71,6 @@ class Transcript:
         self._frame = _Frame("", (), 0, 0)
         self._rounds_said: dict[int, _Said] = {}
         self._first: tuple[int, Turn, int] | None = None
-        self._counted = (0, 0, 0)
-        """The rounds from the first one up to the second, without it, have so many tokens."""
         self._other_frame = (0, 0)
         """What had been asked before the frame changed."""
 
@@ -117,11 +115,8 @@ class Transcript:
     @property
     def tokens(self) -> int:
         """How many tokens the last prompt was, at most."""
-        first = self.rounds.condensed.turn + 1
-        since, upto, total = self._counted if self._counted[0] == first else (first, first, 0)
-        total += sum(self._said(turn).tokens for turn in range(upto, self.rounds.turn))
-        self._counted = since, max(upto, self.rounds.turn), total
-        return self._frame.tokens + self._first_turn()[2] + total
+        turns = range(self.rounds.condensed.turn + 1, self.rounds.turn)
+        return self._frame.tokens + self._first_turn()[2] + sum(self._said(turn).tokens for turn in turns)
 
     def condense(self) -> TranscriptCondensed | None:
         """What is to be told in short from now on, if the last prompt has become too long; to be heard, and asked anew.
@@ -153,7 +148,7 @@ class Transcript:
             tokens = estimate(system) + estimate(msgspec.json.encode(tools).decode())
             self._other_frame = self.rounds.told if self._frame.room else (0, 0)
             self._frame, self._playbooks = _Frame(system, tools, room, tokens), playbooks
-            self._rounds_said, self._first, self._counted = {}, None, (0, 0, 0)
+            self._rounds_said, self._first = {}, None
 
     def _cached(self, count: int) -> int:
         """How many turns the last request had, if nothing was condensed since."""
