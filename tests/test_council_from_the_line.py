@@ -26,7 +26,7 @@ def folder(tmp_path: Path, world: World) -> Iterator[Folder]:
         folder.env = {
             **{name: value for name, value in folder.env.items() if not name.endswith(("_API_KEY", "_BASE_URL"))},
             **variables,
-            "COUNCIL_MODELS": "ollama,openai,deepseek,gemini",
+            "COUNCIL_MODELS": "openai,deepseek,gemini",
             "COUNCIL_JUDGE": "anthropic",
             "COUNCIL_TRIGGER_AFTER_RETRIES": "1",
         }

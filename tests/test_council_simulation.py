@@ -27,7 +27,8 @@ LATE_S = 5.0
 """So long is the longest moment of this world: nothing can happen inside of it."""
 OUTCOMES = get_args(said.CouncilEnded.__annotations__["outcome"])
 REACHED = [
-    *("crashes", "CouncilAnswered", "JudgeHeard", "second sitting", "combined", "kept", "kept won", "by hand"),
+    *("crashes", "CouncilAnswered", "JudgeHeard", "combined", "kept", "kept won", "by hand"),
+    *(["second sitting"] if SEEDS >= 500 else []),
     *(f"ended {outcome}" for outcome in OUTCOMES),
     *(f"case {outcome}" for outcome in ("success", "failure", "not_applied")),
 ]

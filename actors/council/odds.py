@@ -39,7 +39,7 @@ def quantile(share: float, a: float, b: float) -> float:
         step = x - over / slope if slope > TINY else inf
         following = step if low < step < high else (low + high) / 2
         # After a step of Newton's that is as small as this, the next would be smaller than a digit.
-        if abs(following - x) <= CLOSE_ENOUGH * min(x, 1 - x) or following in (low, high):
+        if abs(following - x) <= CLOSE_ENOUGH * x or following in (low, high):
             return following
         x = following
     return x
