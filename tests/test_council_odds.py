@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.council.odds import below, interval, mean, quantile
+from actors.council.odds import below, mean, quantile
+
+
+def interval(wins: int, losses: int, level: float = 0.9) -> tuple[float, float]:
+    """What the tables' SQL must come to: the rate lies outside as likely below as above."""
+    outside = (1 - level) / 2
+    return quantile(outside, wins + 1, losses + 1), quantile(1 - outside, wins + 1, losses + 1)
+
 
 counts = st.integers(0, 5000)
 shapes = st.floats(0.3, 3000)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from actors.council.odds import interval
 from bus.messages import task, trial
 from bus.messages.council import CouncilConvened, JudgeHeard, LeftOut, Member, MembersChosen, OpinionMissing, Scored
 from projections.statements import VIEWS
@@ -26,6 +25,7 @@ from tests.projected_councils import (
 )
 from tests.projected_histories import rows
 from tests.projected_stores import new_store
+from tests.test_council_odds import interval
 
 COUNCIL = ("councils", "candidates", "council_wins")
 COUNTED = ("sittings", "wins", "losses", "seen", "solved", "known", "helped", "judged", "judge_right", "cost_micro")

@@ -12,12 +12,6 @@ def mean(wins: float, losses: float) -> float:
     return (wins + 1) / (wins + losses + 2)
 
 
-def interval(wins: int, losses: int, level: float = 0.9) -> tuple[float, float]:
-    """Between these two the rate lies with this probability; as likely below as above."""
-    outside = (1 - level) / 2
-    return quantile(outside, wins + 1, losses + 1), quantile(1 - outside, wins + 1, losses + 1)
-
-
 def below(x: float, a: float, b: float) -> float:
     """The probability that a rate of Beta(a, b) is at most `x`: the regularised incomplete beta function."""
     if x <= 0 or x >= 1:
