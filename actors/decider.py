@@ -173,3 +173,22 @@ class Decider(Protocol):
     def beat_s(self) -> float:
         """How long one heartbeat is good for."""
         ...
+
+
+class Plain:
+    """What an actor is as far as it does not say otherwise: it watches and ignores nothing, and has no heartbeat."""
+
+    watches: Sequence[str] = ()
+    effects: Effects | None = None
+    ignores: Sequence[type] = ()
+    woken_as: Sequence[str] = ()
+    beat_s = 0.0
+
+    def ready(self, desk: "Desk") -> bool:
+        return True
+
+    def opened_by(self, message: Message) -> str:
+        return ""
+
+    def beats(self) -> list[Alive]:
+        return []

@@ -14,28 +14,25 @@ from actors.council.rules import Rules
 from actors.council.sitting import Ask, View
 from actors.council.state import KEPT
 from actors.council.state import Council as Sitting
-from actors.decider import Answer, Done, Effects, Hold, Message
+from actors.decider import Answer, Done, Effects, Hold, Message, Plain
 from actors.desk import Desk
 from bus.envelope import Record, open_envelope
 from bus.errors import Missing, Refused
 from bus.messages import call, guardian, trial
 from bus.messages import council as said
-from bus.messages.agent import Alive
 from bus.messages.guardian import AcknowledgeFreeze, JoinWatch
 
 OPINION_SHARE = 0.75
 """So much of the time that is left an opinion may take; the rest is for trying and weighing what it says."""
 
 
-class Council:
+class Council(Plain):
     """Several models on one problem at a time; any number of councils at once."""
 
     name = "council"
     follows: Sequence[str] = (history.TRIALS, "evt.call.council.*", GUARDIAN)
     watches: Sequence[str] = (GUARDIAN,)
     ignores: Sequence[type] = (call.CallStarted, call.CallParked, call.TranscriptCondensed)
-    beat_s = 0.0
-    woken_as: Sequence[str] = ()
 
     def __init__(self, team: Team, blamed: Callable[[str, str], str], rules: Rules, clock: Effects) -> None:
         """`blamed` says which phase of a workflow is done once more when a phase fails."""
@@ -52,12 +49,6 @@ class Council:
 
     def ready(self, desk: Desk) -> bool:
         return not desk.state(GUARDIAN).frozen
-
-    def beats(self) -> list[Alive]:
-        return []
-
-    def opened_by(self, message: Message) -> str:
-        return ""
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """Where its own newest commit says that it was."""

@@ -8,7 +8,7 @@ from actors import tools
 from actors.agent.steps import all_but
 from actors.agent.team import Team
 from actors.apart import whole
-from actors.decider import Done, Effects, Hold, Message, Progress
+from actors.decider import Done, Effects, Hold, Message, Plain, Progress
 from actors.desk import Desk
 from actors.executor.about import About, read_about
 from actors.executor.execs import Execs
@@ -20,7 +20,6 @@ from bus.envelope import Record, open_envelope
 from bus.errors import Invalid, Missing
 from bus.messages import council, guardian, step
 from bus.messages import exec as said
-from bus.messages.agent import Alive
 from bus.messages.base import Excerpt
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch
 from bus.messages.sandbox import LeftoversKilled, SandboxAttested
@@ -48,15 +47,13 @@ class Hands(Effects, Protocol):
     def leftovers(self) -> int: ...
 
 
-class Executor:
+class Executor(Plain):
     """The only one who touches files and starts processes."""
 
     name = "executor"
     follows: Sequence[str] = ("evt.step.*.*", "evt.guardian.*", "evt.council.*")
     watches: Sequence[str] = (GUARDIAN,)
     ignores: Sequence[type] = (*all_but(step.ToolRequested, step.StepsClosed), *UNHEARD)
-    beat_s = 0.0
-    woken_as: Sequence[str] = ()
 
     def __init__(self, team: Team, hands: Hands, produces: Callable[[str, str], str]) -> None:
         self.team, self.hands, self.produces = team, hands, produces
@@ -79,12 +76,6 @@ class Executor:
 
     def ready(self, desk: Desk) -> bool:
         return not desk.state(GUARDIAN).frozen
-
-    def beats(self) -> list[Alive]:
-        return []
-
-    def opened_by(self, message: Message) -> str:
-        return ""
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """Where its own newest commit says that it was."""

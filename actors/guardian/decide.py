@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from actors.decider import Effects, Message
+from actors.decider import Message, Plain
 from actors.desk import Desk
 from actors.guardian.orders import MAIN
 from actors.orchestrator.task import Task, refuse_unless
@@ -13,7 +13,6 @@ from bus.errors import Missing, Refused
 from bus.ids import derived_id
 from bus.messages import guardian as said
 from bus.messages import task
-from bus.messages.agent import Alive
 from bus.messages.base import Event
 from bus.messages.timers import FreezeDue
 
@@ -23,30 +22,20 @@ DISCARDED_FROM = ("completed", "failed", "cancelled", "waiting")
 DEAD_LETTERS = "evt.guardian.dead"
 
 
-class Guardian:
+class Guardian(Plain):
     """Orders are recorded here; the orchestrator and the agents carry them out and their events say so."""
 
     name = "guardian"
     follows: Sequence[str] = ()
-    watches: Sequence[str] = ()
-    effects: Effects | None = None
-    ignores: Sequence[type] = ()
-    beat_s = 0.0
     woken_as: Sequence[str] = ("guardian",)
 
     def __init__(self, answer_s: float) -> None:
         self.answer_s = answer_s
 
-    def ready(self, desk: Desk) -> bool:
-        return True
-
     def recover(self, desk: Desk, message: Message) -> None:
         main = desk.state(MAIN)
         if main.frozen and main.missing:
             self._wait_for_answers(desk, main.frozen)
-
-    def beats(self) -> list[Alive]:
-        return []
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         return head

@@ -3,36 +3,22 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from actors.agent.playbooks import Playbook
-from actors.decider import Effects, Message
+from actors.decider import Message, Plain
 from actors.desk import Desk
 from actors.librarian.playbook import LIST, Kept, subject_of
 from bus.envelope import Record
-from bus.messages.agent import Alive
 from bus.messages.playbook import PlaybookListed, PlaybookRevised, PlaybookWithdrawn
 
 
-class Librarian:
+class Librarian(Plain):
     """Every version of every playbook is on the log, and its text in the blob store."""
 
     name = "librarian"
     follows: Sequence[str] = ()
-    watches: Sequence[str] = ()
-    effects: Effects | None = None
-    ignores: Sequence[type] = ()
-    beat_s = 0.0
     woken_as: Sequence[str] = ("librarian",)
 
     def __init__(self, playbooks: Iterable[Playbook]) -> None:
         self.playbooks = {playbook.name: playbook for playbook in playbooks}
-
-    def ready(self, desk: Desk) -> bool:
-        return True
-
-    def beats(self) -> list[Alive]:
-        return []
-
-    def opened_by(self, message: Message) -> str:
-        return ""
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """It follows nothing: everything it needs is in its own entities."""

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from actors.decider import Answer, Effects, Message
+from actors.decider import Answer, Message, Plain
 from actors.desk import Desk
 from actors.orchestrator import advice, escalation, naming, pipeline, staffing
 from actors.orchestrator.checklist import steps_of
@@ -28,15 +28,12 @@ from bus.messages.timers import AgentDue, LeasesDue, RecoveryDue
 BEFORE_THE_END = tuple(each for each in get_args(council.CouncilEvent) if each is not council.CouncilEnded)
 
 
-class Orchestrator:
+class Orchestrator(Plain):
     """Leads every task through its workflow."""
 
     name = "orchestrator"
     follows: Sequence[str] = ("evt.run.*.*", "evt.guardian.*", "evt.council.*")
-    watches: Sequence[str] = ()
-    effects: Effects | None = None
     ignores: Sequence[type] = (run.RunStarted, *BEFORE_THE_END)
-    beat_s = 0.0
     woken_as: Sequence[str] = ("orchestrator",)
 
     def __init__(
@@ -57,12 +54,6 @@ class Orchestrator:
         self.limit = limit
         self._empty = partial(Floor, workflows, lease_s, council_after, rules, reviews=reviews, roles=roles)
         self.floor = self._empty()
-
-    def ready(self, desk: Desk) -> bool:
-        return True
-
-    def beats(self) -> list[Alive]:
-        return []
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """Where its own newest commit says that it was."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from actors.agent.mind import Script, ScriptedTurn, calls_of
 from actors.agent.steps import Steps, all_but
 from actors.apart import apart, head_of, too_large
-from actors.decider import Done, Effects, Hold, Message
+from actors.decider import Done, Effects, Hold, Message, Plain
 from actors.desk import Desk
 from actors.treasurer import opinions, purse
 from actors.treasurer.asking import Bought, Surveyed
@@ -16,7 +16,6 @@ from actors.treasurer.call import Calls
 from actors.treasurer.thinking import Thinking
 from bus.envelope import Record, open_envelope
 from bus.messages import step as said
-from bus.messages.agent import Alive
 from bus.messages.budget import SetCaps, TopUp
 from bus.messages.call import ListModels, ModelFailed, ModelReplied
 from bus.messages.council import OpinionAsked
@@ -47,14 +46,13 @@ class _Known(NamedTuple):
     closed: bool
 
 
-class Treasurer:
+class Treasurer(Plain):
     """The only one who knows what thinks: a script, or models that are bought under a budget."""
 
     name = "treasurer"
     follows: Sequence[str] = ("evt.step.*.*", "evt.council.*", GUARDIAN)
     watches: Sequence[str] = (GUARDIAN,)
     ignores: Sequence[type] = (*all_but(said.ModelRequested, said.StepsClosed), *opinions.NOT_HEARD)
-    beat_s = 0.0
     woken_as: Sequence[str] = ("treasurer",)
 
     def __init__(
@@ -71,12 +69,6 @@ class Treasurer:
 
     def ready(self, desk: Desk) -> bool:
         return not desk.state(GUARDIAN).frozen
-
-    def beats(self) -> list[Alive]:
-        return []
-
-    def opened_by(self, message: Message) -> str:
-        return ""
 
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         """Where its own newest commit says that it was; without one, at the first run there is."""
