@@ -34,6 +34,9 @@ class Kept(msgspec.Struct, frozen=True):
     state: msgspec.Raw
 
 
+_read_kept = msgspec.json.Decoder(Kept).decode
+
+
 class Begun(NamedTuple):
     """An entity as it was kept, and the commit that it was kept at with all that came behind it."""
 
@@ -63,7 +66,7 @@ class Keep:
         """Where a fold of the entity may begin; None: at its beginning."""
         try:
             digest, _, body = self._path(subject).read_bytes().partition(b"\n")
-            kept = msgspec.json.decode(body, type=Kept)
+            kept = _read_kept(body)
             if hashlib.sha256(body).hexdigest().encode() != digest or kept.form != form_of(fold):
                 return None
             state = msgspec.json.decode(kept.state, type=type(fold.initial()))

@@ -213,6 +213,8 @@ DECIDED: dict[str, type[Tool]] = {
 KNOWN = {**EXECUTED, **DECIDED}
 TOOLS = {name: tool for name, tool in KNOWN.items() if name not in UNASKED}
 """What a role can list."""
+_READY = [msgspec.json.Decoder(tool) for tool in KNOWN.values()]
+"""Several agents may use a tool for the first time at once: see `bus.messages.kinds`."""
 
 
 def read_input(tool: str, given: Pieces) -> Any:

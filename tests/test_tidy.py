@@ -174,6 +174,17 @@ def long_functions(root: Path) -> Iterator[str]:
                 yield f"{place}:{node.name} has {lines} lines"
 
 
+def decoders_made_late(root: Path) -> Iterator[str]:
+    """Two threads that make the first decoder of a type at once crash Python; whoever imports a module is alone."""
+    for place, _, tree in modules(root, "bus", "actors"):
+        for outer in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            for call in (node for node in ast.walk(outer) if isinstance(node, ast.Call)):
+                name, types = ast.unparse(call.func), [each.value for each in call.keywords if each.arg == "type"]
+                of_ours = any(isinstance(each, ast.Name | ast.Attribute) for each in types)
+                if name.endswith("json.Decoder") or (name.endswith("json.decode") and of_ours):
+                    yield f"{place}:{call.lineno} makes a decoder late"
+
+
 def modules_that_do_not_say_what_for(root: Path) -> Iterator[str]:
     for place, text, tree in modules(root, *HOUSE):
         words = ast.get_docstring(tree)
@@ -259,6 +270,8 @@ CHECKS: list[tuple[Check, str, str]] = [
     (large_modules, "bus/jetstream.py", '"""Log."""\n' + "x = 1\n" * LARGEST),
     (large_modules, "tests/test_log.py", '"""Log."""\n' + "x = 1\n" * LARGEST),
     (long_functions, "bus/log.py", '"""Log."""\nasync def f():\n' + "    x = 1\n" * LONG),
+    (decoders_made_late, "bus/log.py", '"""Log."""\ndef f(body):\n    return msgspec.json.decode(body, type=Shape)\n'),
+    (decoders_made_late, "actors/desk.py", '"""Desk."""\ndef f():\n    return msgspec.json.Decoder(Shape)\n'),
     (modules_that_do_not_say_what_for, "bus/log.py", "x = 1\n"),
     (modules_that_do_not_say_what_for, "bus/__init__.py", '"""The bus."""\nx = 1\n'),
     (traces_of_one_machine, "requirements.lock", "--index-url https://" + REGISTRIES[0] + "/simple\n"),

@@ -106,11 +106,14 @@ def _pieces(value: object) -> Pieces:
     return value
 
 
+_read_json = msgspec.json.Decoder(Script).decode
+
+
 def read_script(path: Path) -> Script:
     """One file; an error names the path inside it."""
     try:
         text = path.read_text()
-        return msgspec.json.decode(text, type=Script) if path.suffix == ".json" else _from_toml(text)
+        return _read_json(text) if path.suffix == ".json" else _from_toml(text)
     except OSError as error:
         raise Invalid(f"there is no script {path}", "Name a file, or one of those in `actors/scripts`.") from error
     except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:

@@ -98,11 +98,17 @@ class Words(msgspec.Struct, frozen=True):
     """The JSON schema of the reply."""
 
 
+read_brief = msgspec.json.Decoder(Brief).decode
+read_whole_problem = msgspec.json.Decoder(Problem).decode
+read_words = msgspec.json.Decoder(Words).decode
+_read = msgspec.json.Decoder(Proposal).decode
+
+
 def read_proposal(content: bytes) -> Proposal:
     """A proposal as it is kept, or an error that says what is wrong with it."""
     if len(content) > PROPOSAL_MAX_BYTES:
         raise Invalid(f"a proposal of {len(content)} bytes is over the limit of {PROPOSAL_MAX_BYTES}")
     try:
-        return msgspec.json.decode(content, type=Proposal)
+        return _read(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the proposal cannot be read: {error}") from error

@@ -8,7 +8,7 @@ import msgspec
 
 from actors.council import judging, words
 from actors.council.judging import Entry, Weights
-from actors.council.problem import Problem, Words, read_proposal
+from actors.council.problem import Problem, Words, read_proposal, read_whole_problem
 from actors.council.state import COMBINED, KEPT, Council, Trials
 from actors.council.words import Shown
 from bus.errors import Broken
@@ -146,7 +146,7 @@ def _shown(view: View, order: Sequence[str], fetch: Callable[[str], bytes]) -> l
 
 def read_problem(gathered: ProblemGathered, fetch: Callable[[str], bytes]) -> Problem:
     try:
-        return msgspec.json.decode(fetch(gathered.problem), type=Problem)
+        return read_whole_problem(fetch(gathered.problem))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Broken(f"the problem {gathered.problem} cannot be read: {error}") from error
 

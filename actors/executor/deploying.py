@@ -55,6 +55,9 @@ class Swap(msgspec.Struct, frozen=True):
     release: str
 
 
+_read_swap = msgspec.json.Decoder(Swap).decode
+
+
 class _Failed(Exception):
     """The release is not fit for use."""
 
@@ -126,7 +129,7 @@ def _settle(place: Path) -> None:
     for left in [*place.glob("releases/*.gone"), *place.glob("current.*"), *place.glob("swap.*")]:
         remove_folder(left.with_suffix("")) if left.suffix == ".gone" else left.unlink()
     try:
-        swap = msgspec.json.decode((place / "swap").read_bytes(), type=Swap)
+        swap = _read_swap((place / "swap").read_bytes())
     except FileNotFoundError:
         return
     _end_swap(place, swap.previous)

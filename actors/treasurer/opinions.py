@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 
 from actors.council.offers import Offered
-from actors.council.problem import Words
+from actors.council.problem import Words, read_words
 from actors.desk import Desk
 from actors.redaction import Redactor
 from actors.treasurer.asking import Model, Prompt, Text, Turn
@@ -87,7 +87,7 @@ def _offered(desk: Desk, buyer: Buyer) -> list[Offered]:
 
 def _words(desk: Desk, asked: OpinionAsked) -> Words | None:
     try:
-        return msgspec.json.decode(desk.blob(asked.words), type=Words)
+        return read_words(desk.blob(asked.words))
     except (Broken, Missing, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

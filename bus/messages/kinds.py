@@ -1,7 +1,6 @@
 """The table of everything that can be said: which events a kind has, which commands an actor takes."""
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -89,23 +88,26 @@ DEPTH_MAX = 100
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-@cache
-def _commits_of(kind: str) -> msgspec.json.Decoder[Commit[Any]]:
-    if kind not in EVENTS_OF:
-        raise Broken(f"kind {kind!r} is unknown to this version", "Upgrade Witan: the log is newer than the program.")
-    commit_of: Any = Commit
-    return msgspec.json.Decoder(commit_of[EVENTS_OF[kind]])
-
-
-@cache
-def _decoder_of(command: type[Command]) -> msgspec.json.Decoder[Command]:
-    return msgspec.json.Decoder(command)
+_commit_of: Any = Commit
+_COMMITS: dict[str, msgspec.json.Decoder[Commit[Any]]] = {
+    kind: msgspec.json.Decoder(_commit_of[events]) for kind, events in EVENTS_OF.items()
+}
+_COMMANDS = {
+    (actor, name): msgspec.json.Decoder(command)
+    for actor, commands in COMMANDS_OF.items()
+    for name, command in commands.items()
+}
+"""Made here and not when they are needed: two threads that make the first decoder of a type at once crash Python."""
 
 
 def read_commit(record: Record) -> Commit[Any]:
     """The commit that a record of the log holds."""
+    kind = record.subject.split(".", 2)[1]
     try:
-        return _commits_of(record.subject.split(".", 2)[1]).decode(record.body)
+        return _COMMITS[kind].decode(record.body)
+    except KeyError:
+        hint = "Upgrade Witan: the log is newer than the program."
+        raise Broken(f"kind {kind!r} is unknown to this version", hint) from None
     except _UNREADABLE as error:
         raise Broken(f"{record.subject} at {record.seq} cannot be read: {error}") from error
 
@@ -118,7 +120,7 @@ def read_command(actor: str, name: str, body: bytes) -> Command:
     if len(body) > COMMAND_MAX_BYTES:
         raise Invalid(f"{len(body)} bytes are over the limit of {COMMAND_MAX_BYTES}", "Send less.")
     try:
-        command = _decoder_of(known[name]).decode(body or b"{}")
+        command = _COMMANDS[actor, name].decode(body or b"{}")
     except _UNREADABLE as error:
         fields = ", ".join(field.name for field in msgspec.structs.fields(known[name]))
         raise Invalid(f"{actor}.{name}: {error}", f"Send a JSON object with: {fields}.") from error

@@ -27,6 +27,9 @@ class Journal(msgspec.Struct, frozen=True):
     tree: str
 
 
+_read_journal = msgspec.json.Decoder(Journal).decode
+
+
 class _Merge(NamedTuple):
     """One merge: where, of what, and the commits before and after it."""
 
@@ -122,9 +125,7 @@ def _bring_along(merge: _Merge, found: Found) -> None:
         if (found.git_dir / name).exists():
             raise Refused(f"in {found.top} something is under way ({name})", "End it: `git status` says how.")
     journal = merge.opened.beside("merging")
-    resuming = journal.exists() and msgspec.json.decode(journal.read_bytes(), type=Journal) == Journal(
-        merge.before, merge.tree
-    )
+    resuming = journal.exists() and _read_journal(journal.read_bytes()) == Journal(merge.before, merge.tree)
     with _index_lock(found.git_dir) as lock, own_index(merge.opened) as scratch:
         index = Path(scratch, "index")
         if (found.git_dir / "index").exists():

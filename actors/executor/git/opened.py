@@ -52,9 +52,12 @@ class Note(msgspec.Struct, frozen=True):
         return Opened(self.repo, self.branch, self.base, self.target, self.path)
 
 
+_read_note = msgspec.json.Decoder(Note).decode
+
+
 def read_note(path: Path) -> Note | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Note)
+        return _read_note(path.read_bytes())
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:

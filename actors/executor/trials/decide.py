@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.council.problem import Brief
+from actors.council.problem import Brief, read_brief
 from actors.council.state import Council
 from actors.council.state import Trials as Told
 from actors.decider import Hold, Message
@@ -168,7 +168,7 @@ class Trials:
                 convened = council.convened
             if convened is None:
                 raise Missing(f"nobody has convened the council {id}")
-            case = self.cases[id] = _Case(convened, msgspec.json.decode(desk.blob(convened.brief), type=Brief))
+            case = self.cases[id] = _Case(convened, read_brief(desk.blob(convened.brief)))
         return case
 
 

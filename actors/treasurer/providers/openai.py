@@ -31,6 +31,7 @@ EVENT_MAX_BYTES, BODY_MAX_BYTES = 4 * 1024 * 1024, 64 * 1024
 LIST_MAX_BYTES = 16 * 1024 * 1024
 LOOK_S, CONNECT_S, DRAIN_S = 2.5, 10.0, 0.25
 T = TypeVar("T")
+_read_list = msgspec.json.Decoder(Listed).decode
 
 
 class OpenAI:
@@ -79,7 +80,7 @@ class OpenAI:
             raise ProviderFailed("help", trouble.why, charged="nothing")
         try:
             seen, self._seen = self._seen or await self._read("models"), b""
-            listed = msgspec.json.decode(seen, type=Listed)
+            listed = _read_list(seen)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             reason = f"the list of models of {self.name} cannot be read: {said_in(str(error), self._secrets())}"
             raise ProviderFailed("model_error", reason, charged="nothing") from None

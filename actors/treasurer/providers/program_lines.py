@@ -106,6 +106,9 @@ class _CodexLine(msgspec.Struct):
 
 
 Line = TypeVar("Line", _ClaudeLine, _CodexLine)
+_kinds = msgspec.json.Decoder(_Kind)
+_claude_lines = msgspec.json.Decoder(_ClaudeLine)
+_codex_lines = msgspec.json.Decoder(_CodexLine)
 
 
 def _read(decoder: msgspec.json.Decoder[Line], line: bytes, last: set[str]) -> Line | None:
@@ -113,7 +116,7 @@ def _read(decoder: msgspec.json.Decoder[Line], line: bytes, last: set[str]) -> L
     try:
         return decoder.decode(line)
     except msgspec.ValidationError:
-        if msgspec.json.decode(line, type=_Kind).type in last:
+        if _kinds.decode(line).type in last:
             raise
         return None
 
@@ -122,7 +125,7 @@ class ClaudeLines:
     """`claude -p --output-format stream-json`. Its last line holds the whole answer and what it took."""
 
     def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(_ClaudeLine)
+        self._decoder = _claude_lines
         self._model, self._resets_s, self._began = "", 0.0, False
         self._heard: Heard | None = None
 
@@ -183,7 +186,7 @@ class CodexLines:
     """`codex exec --json`. An `error` may be followed by another try; `turn.failed` is the end."""
 
     def __init__(self, model: str) -> None:
-        self._decoder = msgspec.json.Decoder(_CodexLine)
+        self._decoder = _codex_lines
         self._model, self._said, self._trouble, self._began = model, "", "", False
         self._heard: Heard | None = None
 
