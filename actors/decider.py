@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from bus.envelope import Draft, Record
+from bus.envelope import Commit, Draft, Record
 from bus.log import Loaded
 from bus.messages.agent import Alive
 from bus.timers import Timer
@@ -163,6 +163,10 @@ class Decider(Protocol):
         """The entity that a command makes, if it is one that makes an entity."""
         ...
 
+    def overhear(self, record: Record, commit: Commit[Any]) -> None:
+        """Each record that it follows, before it is decided on: for what it keeps in mind and could read again."""
+        ...
+
     def decide(self, desk: "Desk", message: Message) -> None: ...
 
     def beats(self) -> list[Alive]:
@@ -182,7 +186,6 @@ class Plain:
     effects: Effects | None = None
     ignores: Sequence[type] = ()
     woken_as: Sequence[str] = ()
-    beat_s = 0.0
 
     def ready(self, desk: "Desk") -> bool:
         return True
@@ -190,5 +193,12 @@ class Plain:
     def opened_by(self, message: Message) -> str:
         return ""
 
+    def overhear(self, record: Record, commit: Commit[Any]) -> None:
+        return None
+
     def beats(self) -> list[Alive]:
         return []
+
+    @property
+    def beat_s(self) -> float:
+        return 0.0

@@ -242,6 +242,7 @@ class Shell(pykka.ThreadingActor):
             if watches and record.subject in watches:
                 self.desk.observe(record)
             commit = read_commit(record)
+            self.decider.overhear(record, commit)
             fresh = record.seq > self._heads[0]
             for place, event in enumerate(commit.events):
                 if type(event) in ignores:

@@ -121,6 +121,7 @@ class Actor:
             if record.subject in self.decider.watches:
                 self.desk.observe(record)
             commit = read_commit(record)
+            self.decider.overhear(record, commit)
             for event in commit.events:
                 if type(event) not in self.decider.ignores:
                     fresh = record.seq > self.head

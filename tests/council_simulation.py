@@ -4,13 +4,14 @@ Executor and treasurer are dice here that write what those would: what they do t
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from actors.agent.decide import Agents
-from actors.agent.mind import ScriptedReply
+from actors.agent.mind import Script, ScriptedReply
+from actors.agent.team import Team
 from actors.council.decide import Council
 from actors.council.problem import Change, Problem, Proposal
 from actors.council.rules import Rules
@@ -82,9 +83,9 @@ class Advised(Fate, frozen=True):
 class OneTurn(Agents):
     """Its runs have no steps, so it does not read what the dice say of them."""
 
-    @property
-    def follows(self) -> Sequence[str]:
-        return [each for each in super().follows if not each.startswith("evt.exec.")]
+    def __init__(self, name: str, roles: dict[str, str], capacity: int, script: Script, team: Team) -> None:
+        super().__init__(name, roles, capacity, script, team)
+        self.follows = [each for each in self.follows if not each.startswith("evt.exec.")]
 
 
 class CouncilWorld(World):

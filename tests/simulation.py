@@ -110,6 +110,7 @@ class Actor:
             if record.subject in self.decider.watches:
                 self.desk.observe(record)
             commit = read_commit(record)
+            self.decider.overhear(record, commit)
             for event in commit.events:
                 fresh = record.seq > self.head
                 message = Message(commit.id, event, record.subject, commit.flow, self.world.now, fresh)

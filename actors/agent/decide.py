@@ -11,7 +11,7 @@ from actors.agent.mind import Script, artifact_of
 from actors.agent.run import Run
 from actors.agent.steps import Steps
 from actors.agent.team import Team
-from actors.decider import Answer, Effects, Hold, Message
+from actors.decider import Answer, Hold, Message, Plain
 from actors.desk import Desk
 from actors.executor.execs import Execs
 from bus.envelope import Record, open_envelope
@@ -26,14 +26,16 @@ GUARDIAN = "evt.guardian.main"
 NOBODY = Team()
 
 
-class Agents:
+class Agents(Plain):
     """The agents that one actor hosts. `active` is what they work on now: it follows from their runs."""
 
+    watches: Sequence[str] = (GUARDIAN,)
     ignores: Sequence[type] = (done.ExecStarted, done.ExecSilent)
-    effects: Effects | None = None
 
     def __init__(self, name: str, roles: dict[str, str], capacity: int, script: Script, team: Team = NOBODY) -> None:
         self.name, self.roles, self.capacity, self.script, self.team = name, roles, capacity, script, team
+        self.follows: Sequence[str] = [*(subject for agent in roles for subject in _heard_by(agent)), GUARDIAN]
+        self.woken_as: Sequence[str] = list(roles)
         self._begin()
 
     def _begin(self) -> None:
@@ -51,18 +53,6 @@ class Agents:
         self.looked_after: set[str] = set()
         """Runs that are worked on no more and left nothing open."""
 
-    @property
-    def follows(self) -> Sequence[str]:
-        return [*(subject for agent in self.roles for subject in _heard_by(agent)), GUARDIAN]
-
-    @property
-    def woken_as(self) -> Sequence[str]:
-        return list(self.roles)
-
-    @property
-    def watches(self) -> Sequence[str]:
-        return [GUARDIAN]
-
     def ready(self, desk: Desk) -> bool:
         return not desk.state(GUARDIAN).frozen
 
@@ -76,9 +66,6 @@ class Agents:
             desk.send("orchestrator", "register_agent", register)
         if frozen := desk.state(GUARDIAN).frozen:
             desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=frozen, actor=self.name))
-
-    def opened_by(self, message: Message) -> str:
-        return ""
 
     def decide(self, desk: Desk, message: Message) -> None:
         """One message, whatever it is."""

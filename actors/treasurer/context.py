@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from actors.treasurer.rounds import Rounds
 from actors.treasurer.schemas import specs_of
 from actors.treasurer.story import story_of
 from actors.treasurer.texts import Texts
-from bus.envelope import Record
+from bus.envelope import Commit, Record
 from bus.errors import Missing
 from bus.messages.agent import WorkAssigned
 from bus.messages.call import TranscriptCondensed
@@ -74,11 +74,11 @@ class Transcript:
         self._other_frame = (0, 0)
         """What had been asked before the frame changed."""
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record, commit: Commit[Any] | None = None) -> None:
         """One record of the run's steps, calls or execs, or of its agent's queue; one that was taken before is none."""
         if record.seq > self.places.get(record.subject, 0):
             self.places[record.subject] = record.seq
-            for event in read_commit(record).events:
+            for event in (commit or read_commit(record)).events:
                 self.hear(event)
                 if event is self.work:
                     self.assigned_at = record.seq

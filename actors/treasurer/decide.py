@@ -1,7 +1,7 @@
 """What the treasurer does: each request of a run is put to whatever thinks for it, and the reply goes on the log."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from actors.agent.mind import Script, ScriptedTurn, calls_of
 from actors.agent.steps import Steps, all_but
@@ -14,11 +14,12 @@ from actors.treasurer.budget import SUBJECT, Budget, Caps
 from actors.treasurer.buying import Buyer
 from actors.treasurer.call import Calls
 from actors.treasurer.thinking import Thinking
-from bus.envelope import Record, open_envelope
+from bus.envelope import Commit, Record, open_envelope
 from bus.messages import step as said
 from bus.messages.budget import SetCaps, TopUp
-from bus.messages.call import ListModels, ModelFailed, ModelReplied
+from bus.messages.call import CallEvent, ListModels, ModelFailed, ModelReplied
 from bus.messages.council import OpinionAsked
+from bus.messages.exec import ExecEvent
 from bus.messages.guardian import AcknowledgeFreeze, FreezeOrdered, JoinWatch, ThawOrdered
 from bus.messages.timers import CallsDue
 
@@ -52,7 +53,9 @@ class Treasurer(Plain):
     name = "treasurer"
     follows: Sequence[str] = ("evt.step.*.*", "evt.council.*", GUARDIAN)
     watches: Sequence[str] = (GUARDIAN,)
-    ignores: Sequence[type] = (*all_but(said.ModelRequested, said.StepsClosed), *opinions.NOT_HEARD)
+    ignores: Sequence[type] = (
+        *all_but(said.ModelRequested, said.StepsClosed), *opinions.NOT_HEARD, *get_args(CallEvent), *get_args(ExecEvent)
+    )  # fmt: skip
     woken_as: Sequence[str] = ("treasurer",)
 
     def __init__(
@@ -63,6 +66,8 @@ class Treasurer(Plain):
         caps: Caps | None = None,
     ) -> None:
         self.script, self.thinking, self.caps = script, thinking, caps
+        if thinking is not None:
+            self.follows = (*self.follows, "evt.call.*.*", "evt.exec.*.*")  # the rest of each conversation
         self.effects: Effects | None = effects
         self.known: dict[str, _Known] = {}
         self.busy: set[str] = set()
@@ -87,6 +92,10 @@ class Treasurer(Plain):
         desk.send("guardian", "join_watch", JoinWatch(actor=self.name))
         if frozen := desk.state(GUARDIAN).frozen:
             desk.send("guardian", "acknowledge_freeze", AcknowledgeFreeze(order=frozen, actor=self.name))
+
+    def overhear(self, record: Record, commit: Commit[Any]) -> None:
+        if self.thinking is not None:
+            self.thinking.overhear(record, commit)
 
     def decide(self, desk: Desk, message: Message) -> None:
         """One message, whatever it is."""

@@ -1,5 +1,7 @@
 """What a run's mind is asked: its conversation is read from the log, put into words, and a reply to it is bought."""
 
+from typing import Any
+
 from actors.agent.steps import Steps, evolve
 from actors.agent.team import Team
 from actors.desk import Desk
@@ -19,7 +21,7 @@ from actors.treasurer.opening import Artifacts, Opening
 from actors.treasurer.standings import looked_again
 from actors.treasurer.texts import Texts
 from actors.treasurer.wanted import Wanted, Worded
-from bus.envelope import Record
+from bus.envelope import Commit, Record
 from bus.messages import step as said
 from bus.messages.agent import WorkAssigned
 from bus.messages.base import Event
@@ -33,6 +35,8 @@ FRESH_S = 60.0
 """Who calls after so long has somebody look once more, and does not wait for it: a server may have been started."""
 OF_MODELS = "model_error"
 NO_ROLE = "There is no role `{}` any more. Put its file back and start Witan again."
+STEPS = "evt.step."
+CONVERSATION = (STEPS, "evt.call.", "evt.exec.")
 LOOK_BACK = 5000
 """An assignment stands so few places before the first step of its run, or else it is looked for from the beginning."""
 
@@ -42,10 +46,21 @@ class _Run:
 
     def __init__(self, transcript: Transcript) -> None:
         self.transcript, self.steps, self.bounds = transcript, Steps(), Bounds()
-        self.upto = 0
-        """The place of the last of its records that was read."""
+        self.upto, self.step = 0, ""
+        """The place of the last of its records that was taken, and the id of the last commit of its steps."""
         self.weight: tuple[int, float] | None = None
         """Its task's priority, and how hard it is; looked up once."""
+
+    def take(self, record: Record, commit: Commit[Any]) -> None:
+        """What is new in the conversation."""
+        if record.seq <= self.upto:
+            return
+        self.upto = record.seq
+        self.transcript.take(record, commit)
+        if record.subject.startswith(STEPS):
+            self.step = commit.id
+            for event in commit.events:
+                evolve(self.steps, event)
 
 
 class Thinking:
@@ -72,6 +87,12 @@ class Thinking:
         for key in [key for key, parked in self.buyer.parked.items() if parked.wanted.subject == calls]:
             del self.buyer.parked[key]
             self.buyer.short.pop(key, None)
+
+    def overhear(self, record: Record, commit: Commit[Any]) -> None:
+        """A record of a run that is in mind need not be read again when the run asks."""
+        run = self.runs.get(f"{STEPS}{record.subject[len(STEPS) :]}")
+        if run is not None and record.subject[:9] in CONVERSATION:
+            run.take(record, commit)
 
     def ask(self, desk: Desk, subject: str, wish: said.ModelRequested) -> None:
         """The run needs a reply. It is begun to be bought, waits, or the run is told why there is none."""
@@ -168,20 +189,16 @@ class Thinking:
         return self.avoided[work.run]
 
     def _read(self, desk: Desk, subject: str) -> _Run:
-        """What has been added to the conversation since it was looked at last."""
+        """The conversation as it stands: all that was overheard up to the request, or else what the log has of it."""
         _, _, agent, run_id = subject.split(".")
         run = self.runs.get(subject)
         if run is None:
             run = self.runs[subject] = _Run(Transcript(run_id, self.redactor, Texts(desk.blob)))
         transcript = run.transcript
-        for record in desk.records(f"evt.*.{agent}.{run_id}", run.upto):
-            run.upto = record.seq
-            kind = record.subject.split(".", 2)[1]
-            if kind in ("step", "call", "exec"):
-                transcript.take(record)
-            if kind == "step":
-                for event in read_commit(record).events:
-                    evolve(run.steps, event)
+        if run.step != desk.message.id:
+            for record in desk.records(f"evt.*.{agent}.{run_id}", run.upto):
+                if record.subject[:9] in CONVERSATION:
+                    run.take(record, read_commit(record))
         if transcript.work is None:
             self._find_work(desk, agent, transcript, transcript.places.get(subject, 0))
         return run

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from actors.decider import Decider, Effects, Message
+from actors.decider import Decider, Message, Plain
 from actors.desk import Desk
 from actors.outbox import Wires
 from actors.supervisor import Supervisor
 from bus.blobs import Blobs
 from bus.envelope import Draft, Record
-from bus.messages.agent import Alive
 from bus.messages.guardian import PauseOrdered, PausePipeline
 from ops.bench.asker import asking, told_by
 from ops.bench.ground import Ground, Lab, ground, send_batch, taken
@@ -26,31 +25,18 @@ WARM_UP = 2_000
 GOAL_PER_S = 10_000
 
 
-class Counter:
+class Counter(Plain):
     """A decider that says yes to everything: what is left is the way through the product."""
 
     name = "guardian"
     follows: Sequence[str] = ()
-    watches: Sequence[str] = ()
-    effects: Effects | None = None
-    ignores: Sequence[type] = ()
     woken_as: Sequence[str] = ("guardian",)
-    beat_s = 0.0
-
-    def ready(self, desk: Desk) -> bool:
-        return True
 
     def recover(self, desk: Desk, message: Message) -> None:
         pass
 
-    def beats(self) -> list[Alive]:
-        return []
-
     def resume_after(self, last: Callable[[str], Record | None], head: int) -> int:
         return head
-
-    def opened_by(self, message: Message) -> str:
-        return ""
 
     def decide(self, desk: Desk, message: Message) -> None:
         """One event on the entity that the command names; a command said twice is done once."""
