@@ -180,9 +180,9 @@ class Stream:
         self._held = content[cut:]
         return self._redactor.raw(content[:cut])
 
-    def close(self) -> bytes:
-        """The rest."""
-        rest, self._held = self._held, b""
+    def close(self, piece: bytes = b"") -> bytes:
+        """The rest, and a last piece."""
+        rest, self._held = self._held + piece, b""
         return self._redactor.raw(rest)
 
 

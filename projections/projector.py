@@ -14,10 +14,10 @@ from bus.log import Follower, Log
 from projections.store import Store
 
 WINDOW = 5_000
-PACE_S, PACE_MAX_S = 0.02, 0.05
+PACE_S, PACE_MAX_S = 0.04, 0.05
 REST = 2
 """A transaction costs 3 ms whatever it holds: resting twice as long makes them few where they are slow."""
-FOLD_S = 2.0
+FOLD_S = 5.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
 CHECKPOINT_AFTER = 50_000
 """So many new records make a checkpoint worth its while in a quiet moment."""

@@ -13,7 +13,7 @@ from actors.treasurer.asking import Answered, Asked, Model, Prompt, Text, ToolSp
 from actors.treasurer.measure import cut, estimate, shares
 from actors.treasurer.opening import Opening, first_note, note_of, opening_of, system_of
 from actors.treasurer.outcomes import answer, at_the_time, checklist_in_words, in_words, playbook_in_words
-from actors.treasurer.quoting import quoted
+from actors.treasurer.quoting import tokens_of
 from actors.treasurer.rounds import Rounds
 from actors.treasurer.schemas import specs_of
 from actors.treasurer.story import story_of
@@ -28,8 +28,6 @@ FULL, EMPTIED, KEPT_ROUNDS, SQUEEZED = 0.7, 0.45, 6, 0.6
 """When so much of the room is taken, older rounds are told in short, until so much is: at most so many stay whole.
 The last is what is left of the room each time that a model had none for the conversation."""
 SHARE_OF_STORY, SHARE_OF_ANSWERS = 0.1, 0.25
-BLOCK_TOKENS = 10
-"""What a block costs beside its words."""
 SILENT, GO_ON = "(I said nothing.)", "Go on."
 _odd = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -71,6 +69,8 @@ class Transcript:
         self._frame = _Frame("", (), 0, 0)
         self._rounds_said: dict[int, _Said] = {}
         self._first: tuple[int, Turn, int] | None = None
+        self._counted = (0, 0, 0)
+        """The rounds behind this one, up to this one, are so many tokens."""
         self._other_frame = (0, 0)
         """What had been asked before the frame changed."""
 
@@ -115,8 +115,12 @@ class Transcript:
     @property
     def tokens(self) -> int:
         """How many tokens the last prompt was, at most."""
-        turns = range(self.rounds.condensed.turn + 1, self.rounds.turn)
-        return self._frame.tokens + self._first_turn()[2] + sum(self._said(turn).tokens for turn in turns)
+        since, upto, total = self._counted
+        if since != self.rounds.condensed.turn:
+            since, upto, total = self.rounds.condensed.turn, self.rounds.condensed.turn, 0
+        total += sum(self._said(turn).tokens for turn in range(upto + 1, self.rounds.turn))
+        self._counted = since, max(upto, self.rounds.turn - 1), total
+        return self._frame.tokens + self._first_turn()[2] + total
 
     def condense(self) -> TranscriptCondensed | None:
         """What is to be told in short from now on, if the last prompt has become too long; to be heard, and asked anew.
@@ -148,7 +152,7 @@ class Transcript:
             tokens = estimate(system) + estimate(msgspec.json.encode(tools).decode())
             self._other_frame = self.rounds.told if self._frame.room else (0, 0)
             self._frame, self._playbooks = _Frame(system, tools, room, tokens), playbooks
-            self._rounds_said, self._first = {}, None
+            self._rounds_said, self._first, self._counted = {}, None, (0, 0, 0)
 
     def _cached(self, count: int) -> int:
         """How many turns the last request had, if nothing was condensed since."""
@@ -163,7 +167,7 @@ class Transcript:
         if self._first is None or self._first[0] != upto:
             texts = [*self._opening_texts(), *(self._short(upto) if upto else self._first_note())]
             turn = Turn("user", tuple(self._clean(each) for each in texts))
-            self._first = (upto, turn, _tokens(turn))
+            self._first = (upto, turn, tokens_of(turn))
         return self._first
 
     def _opening_texts(self) -> list[Text]:
@@ -171,7 +175,7 @@ class Transcript:
         return opening_of(self.work, self.opening, self._frame.room)
 
     def _opening_tokens(self) -> int:
-        return _tokens(Turn("user", tuple(self._opening_texts())))
+        return tokens_of(Turn("user", tuple(self._opening_texts())))
 
     def _first_note(self) -> list[Text]:
         hint = self.work.recovery.hint if self.work and self.work.recovery else ""
@@ -195,7 +199,7 @@ class Transcript:
         said = self._rounds_said.get(turn)
         if said is None:
             mind, user = self._mind(turn), self._user(turn)
-            said = self._rounds_said[turn] = _Said(mind, user, _tokens(mind) + _tokens(user))
+            said = self._rounds_said[turn] = _Said(mind, user, tokens_of(mind) + tokens_of(user))
         return said
 
     def _mind(self, turn: int) -> Turn:
@@ -233,18 +237,3 @@ class Transcript:
 
     def _clean(self, text: Text) -> Text:
         return text._replace(text=self._redactor.text(text.text))
-
-
-def _tokens(turn: Turn) -> int:
-    """What the turn is in a prompt, with the marks around words that are not ours."""
-    total = 0
-    for block in turn.blocks:
-        match block:
-            case Text():
-                total += estimate(quoted(block))
-            case Asked():
-                total += estimate(block.tool) + estimate(msgspec.json.encode(block.input).decode())
-            case Answered():
-                total += estimate(block.text)
-        total += BLOCK_TOKENS
-    return total

@@ -119,7 +119,7 @@ class Minds:
             self._log.error("an adapter failed", provider=asking.provider, exc_info=error)
             outcome = Failed("model_error", f"{type(error).__name__} in the adapter", 0, "unknown", None)
         finally:
-            aloud.close()
+            asyncio.get_running_loop().call_soon(aloud.close)  # the reply comes first; nobody waits for this
         return Bought(outcome, round((time.perf_counter() - began) * 1000, 3))
 
 
@@ -136,7 +136,7 @@ class _Aloud:
             self._words = ""
 
     def close(self) -> None:
-        self._tell(self._stream.feed(self._words.encode("utf-8", "replace")) + self._stream.close())
+        self._tell(self._stream.close(self._words.encode("utf-8", "replace")))
 
     def _tell(self, said: bytes) -> None:
         if said:

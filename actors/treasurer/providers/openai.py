@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 EVENT_MAX_BYTES, BODY_MAX_BYTES = 4 * 1024 * 1024, 64 * 1024
 LIST_MAX_BYTES = 16 * 1024 * 1024
 LOOK_S, CONNECT_S, DRAIN_S = 2.5, 10.0, 0.25
+KEPT_CONNECTIONS = 50
+"""Calls have no limit but money; so many connections are kept for the next ones."""
 T = TypeVar("T")
 _read_list = msgspec.json.Decoder(Listed).decode
 
@@ -179,9 +181,10 @@ class OpenAI:
             import httpx2
 
             load_sockets()
-            limits, proxied = httpx2.Timeout(None, connect=CONNECT_S), not is_loopback(self.address)
+            times, proxied = httpx2.Timeout(None, connect=CONNECT_S), not is_loopback(self.address)
+            calls = httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)
             encrypted = self.address.startswith("https:")  # what is not needs no certificates, which take long to load
-            self._client = httpx2.AsyncClient(timeout=limits, trust_env=proxied, verify=encrypted)
+            self._client = httpx2.AsyncClient(timeout=times, limits=calls, trust_env=proxied, verify=encrypted)
         return self._client
 
     def _headers(self) -> dict[str, str]:
