@@ -34,6 +34,8 @@ from bus.subjects import COMMANDS, TIMERS
 
 PARCEL = 500
 """So many commits are sent off while the rest of the turn is still being decided."""
+RECORDS = 200
+"""So many records that came to nothing are enough to make room for others; the window is ten times as wide."""
 EFFECTS_OPEN_S = 60
 """So long an actor may take to prove that nothing of its last life is left."""
 STRIKES = 3
@@ -342,18 +344,21 @@ class Shell(pykka.ThreadingActor):
                 self._decide(replace(message, now_s=self._now, fresh=False), settled, seq)
 
     def _post(self) -> None:
-        if self._drafts or self._settled or self._timers or self._sendings or self._effects or self._records:
-            parcel = Parcel(
-                self._drafts,
-                self._blobs,
-                self._timers,
-                self._sendings,
-                self._settled,
-                self._effects,
-                self._records,
-                self._upto(),
-            )
-            self.wires.bridge.post(self.outbox.post, parcel)
+        """Records that came to nothing make no parcel of their own, until there are many."""
+        told = self._drafts or self._settled or self._timers or self._sendings or self._effects
+        if not told and self._records < RECORDS:
+            return
+        parcel = Parcel(
+            self._drafts,
+            self._blobs,
+            self._timers,
+            self._sendings,
+            self._settled,
+            self._effects,
+            self._records,
+            self._upto(),
+        )
+        self.wires.bridge.post(self.outbox.post, parcel)
         self._clear()
 
     def _upto(self) -> int:

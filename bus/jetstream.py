@@ -5,7 +5,7 @@ import json
 import secrets
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -45,11 +45,35 @@ class _Ack(msgspec.Struct):
 _ack = msgspec.json.Decoder(_Ack).decode
 
 
-class _Wish(NamedTuple):
-    """Drafts that were handed in together, and who waits for them."""
+class _Wish:
+    """Drafts that were handed in together, how many of them are on their way, and who waits for all of them."""
 
-    drafts: Sequence[Draft]
-    future: asyncio.Future[list[int]]
+    __slots__ = ("drafts", "future", "places", "sent")
+
+    def __init__(self, drafts: Sequence[Draft], future: asyncio.Future[list[int]]) -> None:
+        self.drafts, self.future, self.sent = drafts, future, 0
+        self.places: list[int] = []
+
+    def take(self, most: int, under_way: set[str]) -> Sequence[Draft]:
+        """The next of them, up to one whose entity is under way."""
+        begin, end = self.sent, min(len(self.drafts), self.sent + most)
+        if under_way:
+            end = next((place for place in range(begin, end) if self.drafts[place].subject in under_way), end)
+        self.sent = end
+        return self.drafts[begin:end]
+
+    def settle(self, outcomes: Sequence[int | WitanError]) -> None:
+        """Some of them have their places, or one has none."""
+        if self.future.done():
+            return
+        for outcome in outcomes:
+            if isinstance(outcome, WitanError):
+                self.sent = len(self.drafts)  # nothing behind it goes any more
+                self.future.set_exception(outcome)
+                return
+            self.places.append(outcome)
+        if len(self.places) == len(self.drafts):
+            self.future.set_result(self.places)
 
 
 class JetStreamLog:
@@ -72,6 +96,9 @@ class JetStreamLog:
 
     def submit(self, drafts: Sequence[Draft]) -> asyncio.Future[list[int]]:
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        if not drafts:
+            future.set_result([])
+            return future
         self._waiting.append(_Wish(drafts, future))
         if not self._armed:
             self._armed = True
@@ -159,17 +186,17 @@ class JetStreamLog:
     def _send_more(self) -> None:
         """Start the next group if there is room for it. What an entity under way is in waits, and all behind it."""
         while self._waiting and self._groups < GROUPS_MAX:
-            group: list[_Wish] = []
+            group: list[tuple[_Wish, int]] = []
             drafts: list[Draft] = []
             while self._waiting:
                 wish = self._waiting[0]
-                if drafts and len(drafts) + len(wish.drafts) > BATCH_MAX:
+                taken = wish.take(BATCH_MAX - len(drafts), self._under_way)
+                drafts += taken
+                group.append((wish, len(taken)))
+                if wish.sent < len(wish.drafts):
                     break
-                if self._under_way and any(draft.subject in self._under_way for draft in wish.drafts):
-                    break
-                group.append(self._waiting.popleft())
-                drafts += wish.drafts
-            if not group:
+                self._waiting.popleft()
+            if not drafts:
                 return
             self._groups += 1
             subjects = {draft.subject for draft in drafts}
@@ -178,7 +205,7 @@ class JetStreamLog:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _write_group(self, group: list[_Wish], drafts: list[Draft], subjects: set[str]) -> None:
+    async def _write_group(self, group: list[tuple[_Wish, int]], drafts: list[Draft], subjects: set[str]) -> None:
         outcomes: Sequence[int | WitanError] | None = None
         try:
             if self._worth_a_batch(drafts):
@@ -190,9 +217,9 @@ class JetStreamLog:
         self._groups -= 1
         self._under_way -= subjects
         place = 0
-        for wish in group:
-            _settle(wish.future, outcomes[place : place + len(wish.drafts)])
-            place += len(wish.drafts)
+        for wish, count in group:
+            wish.settle(outcomes[place : place + count])
+            place += count
         if len(self._places) > REMEMBERED:
             for subject in list(self._places)[: REMEMBERED // 2]:
                 del self._places[subject]
@@ -332,13 +359,3 @@ class JetStreamLog:
     def _send(self, draft: Draft) -> asyncio.Future[Reply]:
         block = b"NATS/1.0\r\n%b\r\n" % self._guard(draft)
         return self.connection.ask(draft.subject.encode(), draft.body, block)
-
-
-def _settle(future: asyncio.Future[list[int]], outcomes: Sequence[int | WitanError]) -> None:
-    if future.done():
-        return
-    for outcome in outcomes:
-        if isinstance(outcome, WitanError):
-            future.set_exception(outcome)
-            return
-    future.set_result([outcome for outcome in outcomes if isinstance(outcome, int)])

@@ -20,6 +20,8 @@ from projections.asking import Asking
 from projections.projector import Projection
 from projections.store import Store
 
+BEHIND = 5
+"""How nice it is to the daemon and its server where the processors are busy: work does not wait for tables."""
 LOCKED_S = 10.0
 """So long the process of a daemon that was killed may take to let go of the file."""
 
@@ -27,6 +29,7 @@ LOCKED_S = 10.0
 def serve(folder: Path) -> int:
     """Take the parent's words: where the log is, and when to end. If it dies, so do we, in the middle of anything."""
     gc.set_threshold(50_000, 20, 50)  # as in the daemon
+    os.nice(BEHIND)
     heard: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_listen, args=(heard,), daemon=True).start()
     bridge = Bridge()
@@ -52,6 +55,8 @@ def _answering(bridge: Bridge, store: Store, where: Where, copies: Path) -> Iter
     connection = bridge.run(connect(where.url, "witan-tables"))
     teller = bridge.run(connect(where.teller_url, "witan-teller"))
     projection = Projection(store, JetStreamLog(connection), bridge)
+    for copy in copies.glob("*.duckdb*"):
+        copy.unlink()  # of an earlier life, and perhaps of one that ended with the machine
     asking = Asking(store, projection.snapshot, copies)
     bridge.run(asking.open(teller.nc))
     yield

@@ -13,6 +13,7 @@ import duckdb
 
 from bus.envelope import Record
 from bus.errors import Invalid, Missing, Unavailable
+from projections import boot
 from projections.batches import EMPTY, Tray, ascending, chunks, table
 from projections.parameters import Value, arguments
 from projections.statements import AS_OF, NOW, POLLED, SAY, SCHEMA, STILL, VIEWS, making
@@ -65,14 +66,14 @@ class Store:
         self.open()
 
     def open(self) -> None:
-        """Open the file; one that is damaged or made by other SQL is thrown away, for the log has it all."""
+        """Open the file; one that may be damaged or is made by other SQL is thrown away, for the log has it all."""
         if self._db is not None:
             return
         if self.read_only:
             self._open_to_read()
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not self.path.exists()
+        fresh = not self.path.exists() or boot.went_down(self.path)
         try:
             if not fresh:
                 self._db = self._connect()
@@ -93,6 +94,8 @@ class Store:
         if db is not None:
             self._writer.close()
             db.close()
+            if not self.read_only:
+                boot.end(self.path)
 
     def clear(self) -> None:
         """Begin again with an empty file."""
@@ -205,6 +208,9 @@ class Store:
             "enable_external_access": "true",
             "temp_directory": str(self.path.with_suffix(".tmp")),
         }
+        if not self.read_only:
+            settings["fsync_mode"] = boot.fsync_mode()
+            boot.begin(self.path)
         db = duckdb.connect(str(self.path), read_only=self.read_only, config=settings)
         self._writer = db.cursor()
         return db
@@ -212,6 +218,9 @@ class Store:
     def _open_to_read(self) -> None:
         if not self.path.exists():
             raise Missing(f"there is no {self.path}", "Start Witan once; it makes the file from the log.")
+        if boot.went_down(self.path):
+            why = f"the machine went down while {self.path} was written"
+            raise Unavailable(why, "Start Witan once; it makes the file anew from the log.")
         try:
             self._db = self._connect()
             stamp = self._stamp()
@@ -320,5 +329,5 @@ class Store:
 
 def remove(path: Path) -> None:
     """Take a DuckDB file away with all that stands beside it."""
-    for ending in ("", ".wal", ".wal.checkpoint", ".wal.recovery"):
+    for ending in ("", ".wal", ".wal.checkpoint", ".wal.recovery", ".boot"):
         path.with_name(path.name + ending).unlink(missing_ok=True)

@@ -1,8 +1,11 @@
 """In which order money is reserved, settled and told of, and who is asked when: as sentences about the treasurer."""
 
+import pytest
+
 from actors.treasurer.asking import Asking
 from actors.treasurer.decide import GUARDIAN
 from bus.messages import budget, call, step
+from bus.messages.base import Event
 from bus.messages.guardian import FreezeOrdered, ThawOrdered
 from tests.buying_ground import BUDGET, CALL, LOCAL, PAID, STEP, Desk
 
@@ -11,24 +14,32 @@ def subjects(desk: Desk) -> list[str]:
     return [subject for subject, _ in desk.told()]
 
 
-def test_funds_are_reserved_before_the_call_begins_and_settled_before_its_end_is_told() -> None:
+def test_funds_are_reserved_before_the_call_begins_and_settled_when_its_end_is_told() -> None:
     desk = Desk(PAID)
     desk.asks()
     assert subjects(desk) == [BUDGET, CALL]
     desk.says("hello")
-    assert subjects(desk) == [BUDGET, CALL]
+    assert subjects(desk) == [CALL, BUDGET]
 
 
-def test_who_crashes_between_settlement_and_end_has_paid_for_a_call_that_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("end", "micro"),
+    [
+        (call.ModelReplied(turn=1, mind="m", text="hello", calls=[], micro=7), 7),
+        (call.ModelFailed(turn=1, mind="m", failure="model_error", reason="", provider="p", model="m", micro=5), 5),
+        (call.ModelFailed(turn=1, mind="m", failure="timeout", reason="", provider="p", model="m"), None),
+    ],
+)
+def test_who_crashes_between_end_and_settlement_pays_what_the_end_says_or_all(end: Event, micro: int | None) -> None:
     desk = Desk(PAID)
     desk.asks()
-    key = desk.key.removeprefix("evt.call.").replace(".", "/", 1)
-    desk.given(BUDGET, budget.FundsSettled(reservation=key, micro=7))
-    desk.crash()
-    assert desk.decider.thinking is not None  # type: ignore[attr-defined]
+    (reserved,) = desk.events(budget.FundsReserved)
+    desk.given(CALL, end)
+    desk.begin()
+    (settled,) = desk.events(budget.FundsSettled)
+    assert (settled.micro, settled.unknown) == ((reserved.micro, True) if micro is None else (micro, False))
     desk.hears(step.ModelRequested(turn=1), STEP, again=True)
-    assert [event.failure for event in desk.events(call.ModelFailed)] == ["lost"]
-    assert desk.events(budget.FundsSettled) == []
+    assert desk.events(call.ModelFailed) == desk.events(budget.FundsReserved) == []
 
 
 def test_after_a_crash_a_call_that_had_begun_is_charged_in_full() -> None:

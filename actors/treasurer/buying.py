@@ -138,8 +138,8 @@ class Buyer:
         desk.perform(wanted.key, Asking(chosen.provider, prompt, limit_s, wanted.topic))
 
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
-        """The call is over: the funds that it did not need go back, and its end goes on the log, in this order: whoever
-        crashes in between has paid for a call that is lost, and not lost sight of what an unknown one may have cost."""
+        """The call is over: its end goes on the log, and then the funds that it did not need go back. After a crash in
+        between the end says what it cost."""
         wanted, chosen = self.under_way.pop(key)
         if isinstance(told.outcome, Reply):
             self._replied(desk, wanted, chosen, told)
@@ -177,19 +177,19 @@ class Buyer:
             prices=prices,
             whole=desk.keep(text.encode("utf-8", "replace")) if head_of(text) != text else "",
         )
-        purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
         self._end(desk, wanted, replied)
+        purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
         self._is_well(desk, chosen)
 
     def _failed(self, desk: Desk, wanted: Wanted, chosen: Chosen, failed: Failed) -> None:
         micro = self._charged(chosen, failed)
-        purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
         refuses = failed.failure == "help"
         if refuses and self._others_help(chosen, failed, wanted):
             failed = failed._replace(failure="model_error")
         elif refuses and not wanted.until_s:
             failed = failed._replace(reason=f"{failed.reason}. {WHAT_NEXT}")
         self._fail(desk, wanted, failed.failure, failed.reason, chosen, min(failed.wait_s, WAIT_MAX_S), micro or 0)
+        purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
         hurried = wanted.until_s and failed.failure == "timeout"
         if failed.failure != "context" and not hurried:  # whoever is given little time is not to blame
             self._is_unwell(desk, chosen, failed, at_once=refuses)
@@ -205,8 +205,8 @@ class Buyer:
 
     def lost(self, desk: Desk, wanted: Wanted) -> None:
         """It was begun before a crash, and nobody knows what became of it: it is paid for, and has failed."""
-        purse.settle(desk, wanted.reservation, 0, unknown=True)
         self._fail(desk, wanted, "lost", "Witan stopped while the model was being asked", None)
+        purse.settle(desk, wanted.reservation, 0, unknown=True)
 
     def wait(self, wanted: Wanted, until_s: float) -> None:
         """Nothing is known yet that would be worth an event."""

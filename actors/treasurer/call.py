@@ -33,6 +33,12 @@ class Calls:
         """Whether this very try was begun, and nobody knows yet how it ended."""
         return self.begun is not None and (self.begun.turn, self.begun.again) == (turn, again)
 
+    def cost_of(self, turn: int, again: int) -> tuple[int, bool]:
+        """What this try has cost as far as the log says, and whether it may be more: for somebody who was not there."""
+        if (turn, again) == self.answered and self.micro:
+            return self.micro, False
+        return 0, (turn, again) <= self.answered or self.has_begun(turn, again)
+
 
 def evolve(calls: Calls, event: said.CallEvent) -> Calls:
     """What the calls are after the event."""

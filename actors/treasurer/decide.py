@@ -145,13 +145,13 @@ class Treasurer(Plain):
             return
         if desk.state(GUARDIAN).frozen:
             raise Hold
-        known = self._known(desk, message.subject)
-        if known.closed:
-            return  # nobody waits for a reply any more
-        if self.thinking is not None and not self.script.plays(known.phase):
+        if self.thinking is not None:
             self.thinking.ask(desk, message.subject, wish)
             self._wake(desk)
             return
+        known = self._known(desk, message.subject)
+        if known.closed:
+            return  # nobody waits for a reply any more
         turn = self.script.turn_of(known.phase, known.recovery, wish.turn)
         if turn is None:
             reason = f"the script {self.script.name} has no turn {wish.turn} for {known.phase}"
@@ -200,12 +200,12 @@ class Treasurer(Plain):
             desk.wake(self.name, "calls", max(min(waits), desk.message.now_s + 1), CallsDue())
 
     def _tidy_up(self, desk: Desk) -> None:
-        """After a crash nothing is under way: what never began is settled with nothing, what has no end in full."""
+        """After a crash nothing is under way: what never began cost nothing, and what nobody knows all it could."""
         budget: Budget = desk.state(SUBJECT)
         for reservation in list(budget.open):
             agent, run, turn, again = reservation.split("/")
             calls: Calls = desk.peek(f"evt.call.{agent}.{run}")
-            purse.settle(desk, reservation, 0, unknown=calls.has_begun(int(turn), int(again)))
+            purse.settle(desk, reservation, *calls.cost_of(int(turn), int(again)))
 
     def _reply(self, desk: Desk, asked: Asked) -> None:
         turn = asked.said

@@ -27,6 +27,8 @@ from actors.treasurer.decide import Asked
 SURVEY = "survey"
 SURVEY_S = 3.0
 """A provider that has not said by then whether it can be used cannot be used now."""
+ALOUD_LAST_S = 0.01
+"""The last words follow when the reply is on its way to the log: it waits for nothing, and nobody waits for them."""
 ALOUD_CHARS = 120
 """To look for secrets letter by letter would cost more than the whole rest of a call."""
 
@@ -119,7 +121,7 @@ class Minds:
             self._log.error("an adapter failed", provider=asking.provider, exc_info=error)
             outcome = Failed("model_error", f"{type(error).__name__} in the adapter", 0, "unknown", None)
         finally:
-            asyncio.get_running_loop().call_soon(aloud.close)  # the reply comes first; nobody waits for this
+            asyncio.get_running_loop().call_later(ALOUD_LAST_S, aloud.close)
         return Bought(outcome, round((time.perf_counter() - began) * 1000, 3))
 
 

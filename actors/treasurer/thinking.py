@@ -2,19 +2,18 @@
 
 from typing import Any
 
-from actors.agent.steps import Steps, evolve
 from actors.agent.team import Team
 from actors.desk import Desk
 from actors.orchestrator.routing import Weights, complexity
 from actors.orchestrator.task import Task
 from actors.redaction import Redactor
 from actors.treasurer.asking import Bought, Model, Reply, Survey, Surveyed
-from actors.treasurer.bounds import Bounds
 from actors.treasurer.briefing import brief
 from actors.treasurer.buying import Buyer
 from actors.treasurer.call import Calls
 from actors.treasurer.choosing import Chosen, Facts
 from actors.treasurer.context import Transcript
+from actors.treasurer.conversation import SIDES, STEPS, Conversation
 from actors.treasurer.knowing import facts_of
 from actors.treasurer.measure import estimate
 from actors.treasurer.opening import Artifacts, Opening
@@ -35,32 +34,8 @@ FRESH_S = 60.0
 """Who calls after so long has somebody look once more, and does not wait for it: a server may have been started."""
 OF_MODELS = "model_error"
 NO_ROLE = "There is no role `{}` any more. Put its file back and start Witan again."
-STEPS = "evt.step."
-CONVERSATION = (STEPS, "evt.call.", "evt.exec.")
 LOOK_BACK = 5000
 """An assignment stands so few places before the first step of its run, or else it is looked for from the beginning."""
-
-
-class _Run:
-    """One run as far as its mind is concerned."""
-
-    def __init__(self, transcript: Transcript) -> None:
-        self.transcript, self.steps, self.bounds = transcript, Steps(), Bounds()
-        self.upto, self.step = 0, ""
-        """The place of the last of its records that was taken, and the id of the last commit of its steps."""
-        self.weight: tuple[int, float] | None = None
-        """Its task's priority, and how hard it is; looked up once."""
-
-    def take(self, record: Record, commit: Commit[Any]) -> None:
-        """What is new in the conversation."""
-        if record.seq <= self.upto:
-            return
-        self.upto = record.seq
-        self.transcript.take(record, commit)
-        if record.subject.startswith(STEPS):
-            self.step = commit.id
-            for event in commit.events:
-                evolve(self.steps, event)
 
 
 class Thinking:
@@ -68,7 +43,7 @@ class Thinking:
 
     def __init__(self, buyer: Buyer, team: Team, weights: Weights, redactor: Redactor) -> None:
         self.buyer, self.team, self.weights, self.redactor = buyer, team, weights, redactor
-        self.runs: dict[str, _Run] = {}
+        self.runs: dict[str, Conversation] = {}
         self.avoided: dict[str, tuple[str, ...]] = {}
         """By run: models that failed in the runs that it is to make good."""
         self.surveyed_s: float | None = None
@@ -91,7 +66,7 @@ class Thinking:
     def overhear(self, record: Record, commit: Commit[Any]) -> None:
         """A record of a run that is in mind need not be read again when the run asks."""
         run = self.runs.get(f"{STEPS}{record.subject[len(STEPS) :]}")
-        if run is not None and record.subject[:9] in CONVERSATION:
+        if run is not None and record.subject[:9] in SIDES:
             run.take(record, commit)
 
     def ask(self, desk: Desk, subject: str, wish: said.ModelRequested) -> None:
@@ -113,7 +88,7 @@ class Thinking:
         desk.open(key)
         self._buy(desk, wanted, run)
 
-    def _buy(self, desk: Desk, wanted: Wanted, run: _Run | None = None) -> None:
+    def _buy(self, desk: Desk, wanted: Wanted, run: Conversation | None = None) -> None:
         """Choose, reserve and ask; when nobody is there, look once more who is."""
         now_s, looked_s = desk.message.now_s, self.surveyed_s
         stale = looked_s is not None and not self.buyer.surveyed.models and now_s - looked_s > SURVEY_AGAIN_S
@@ -150,7 +125,7 @@ class Thinking:
             self.buyer.parked.pop(wanted.key, None)
             self._buy(desk, wanted)
 
-    def _facts(self, desk: Desk, run: _Run) -> Facts:
+    def _facts(self, desk: Desk, run: Conversation) -> Facts:
         work = run.transcript.work
         assert work is not None
         if run.weight is None:
@@ -172,7 +147,7 @@ class Thinking:
             avoid=self._avoid(desk, run, work),
         )
 
-    def _avoid(self, desk: Desk, run: _Run, work: WorkAssigned) -> tuple[str, ...]:
+    def _avoid(self, desk: Desk, run: Conversation, work: WorkAssigned) -> tuple[str, ...]:
         """Where the strategy is another model: those that did not reply at the end of the phase's failed runs."""
         if work.recovery is None or work.recovery.failure != OF_MODELS:
             return ()
@@ -188,16 +163,16 @@ class Thinking:
             self.avoided[work.run] = tuple(dict.fromkeys(f"{each.provider}/{each.model}" for each in failed))
         return self.avoided[work.run]
 
-    def _read(self, desk: Desk, subject: str) -> _Run:
+    def _read(self, desk: Desk, subject: str) -> Conversation:
         """The conversation as it stands: all that was overheard up to the request, or else what the log has of it."""
         _, _, agent, run_id = subject.split(".")
         run = self.runs.get(subject)
         if run is None:
-            run = self.runs[subject] = _Run(Transcript(run_id, self.redactor, Texts(desk.blob)))
+            run = self.runs[subject] = Conversation(Transcript(run_id, self.redactor, Texts(desk.blob)))
         transcript = run.transcript
         if run.step != desk.message.id:
             for record in desk.records(f"evt.*.{agent}.{run_id}", run.upto):
-                if record.subject[:9] in CONVERSATION:
+                if record.subject[:9] in SIDES:
                     run.take(record, read_commit(record))
         if transcript.work is None:
             self._find_work(desk, agent, transcript, transcript.places.get(subject, 0))
@@ -233,7 +208,7 @@ class Thinking:
 class _Wording:
     """Puts a run into words for the model that was chosen."""
 
-    def __init__(self, thinking: Thinking, desk: Desk, wanted: Wanted, run: _Run) -> None:
+    def __init__(self, thinking: Thinking, desk: Desk, wanted: Wanted, run: Conversation) -> None:
         self._thinking, self._desk, self._wanted, self._run = thinking, desk, wanted, run
 
     def __call__(self, model: Model, chosen: Chosen) -> Worded:

@@ -77,7 +77,7 @@ async def _bare(at_once: int, calls: int) -> tuple[list[float], float]:
 def _ours(lab: Lab, at_once: int, calls: int) -> tuple[list[float], float]:
     folder = lab.fresh(f"calls-{at_once}")
     (folder / "roles").mkdir()
-    (folder / "roles" / "coder.toml").write_text(_ROLE.format(calls))
+    (folder / "roles" / "coder.toml").write_text(_ROLE.format(3 * calls + 20))
     settings = Settings(
         state_dir=folder,
         pipelines=at_once,
@@ -106,25 +106,18 @@ context_max_tokens = 200000
 
 
 async def _drive(app: App, at_once: int, calls: int) -> tuple[list[float], float]:
-    asked: dict[tuple[str, int], float] = {}
-    taken: list[float] = []
-    left = at_once * calls
+    """Until each run has had so many calls; none of them ends before, so there are as many at once all the time."""
+    heard: list[tuple[float, Record]] = []
+    replies: dict[str, int] = {}
     ended = asyncio.Event()
 
     def seen(batch: list[Record], _: int) -> None:
-        nonlocal left
         now = time.perf_counter()
+        heard.extend((now, record) for record in batch)
         for record in batch:
-            run = record.subject.split(".", 2)[2]
-            for event in read_commit(record).events:
-                match event:
-                    case step.ModelRequested():
-                        asked[run, event.turn] = now
-                    case call.ModelReplied():
-                        left -= 1
-                        if event.turn > WARM_UP:
-                            taken.append(now - asked[run, event.turn] - thought_s(event.text))
-        if left <= 0:
+            if b'"ModelReplied"' in record.body:
+                replies[record.subject] = replies.get(record.subject, 0) + 1
+        if len(replies) >= at_once and min(replies.values()) >= calls:
             ended.set()
         follower.done(len(batch))
 
@@ -134,5 +127,19 @@ async def _drive(app: App, at_once: int, calls: int) -> tuple[list[float], float
         body = json.dumps({"task": f"count up {number}", "workflow": "direct"}).encode()
         await request(app.connection, "orchestrator", "submit_task", body, f"task-{number}", timeout_s=20)
     await asyncio.wait_for(ended.wait(), 240)
+    cpu_ms = (time.process_time() - cpu_s) / sum(replies.values()) * 1000
     await follower.close()
-    return taken, (time.process_time() - cpu_s) / (at_once * calls) * 1000
+    return list(_overheads_s(heard)), cpu_ms
+
+
+def _overheads_s(heard: list[tuple[float, Record]]) -> Iterator[float]:
+    """From where the request was seen on the log to where its reply was, less what the model thought."""
+    asked: dict[tuple[str, int], float] = {}
+    for at, record in heard:
+        run = record.subject.split(".", 2)[2]
+        for event in read_commit(record).events:
+            match event:
+                case step.ModelRequested():
+                    asked[run, event.turn] = at
+                case call.ModelReplied() if event.turn > WARM_UP:
+                    yield at - asked[run, event.turn] - thought_s(event.text)
