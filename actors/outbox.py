@@ -97,8 +97,7 @@ class Outbox:
         try:
             while not self._queue.empty():
                 parcel = self._queue.get_nowait()
-                for blob in parcel.blobs:
-                    await self._wires.blobs.put(blob)
+                await asyncio.gather(*map(self._wires.blobs.put, dict.fromkeys(parcel.blobs)))
                 self._append(parcel)
         except Unavailable as error:
             self._fail(error)

@@ -16,6 +16,8 @@ from bus.subjects import ARTIFACTS
 
 INLINE_MAX_BYTES = 32 * 1024
 CHUNK_BYTES = 128 * 1024
+MIND_BYTES, MIND_MAX_BYTES = 16 * 1024 * 1024, 256 * 1024
+"""So much of what was kept or read last stays in mind, each up to this size: what has such a name never changes."""
 _STREAM = f"OBJ_{ARTIFACTS}"
 
 
@@ -32,11 +34,13 @@ class Blobs:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._mind: dict[str, bytes] = {}
+        self._mind_bytes = 0
 
     async def put(self, content: bytes) -> str:
         """Keep it, unless it is there; answer its name."""
         digest = sha256(content)
-        if await self.has(digest):
+        if digest in self._mind or await self.has(digest):
             return digest
         upload = secrets.token_hex(11)  # what a broken upload left behind is never read
         chunks = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
@@ -52,6 +56,7 @@ class Blobs:
             "options": {"max_chunk_size": CHUNK_BYTES},
         }
         await self._store(_meta_subject(digest), json.dumps(told).encode(), headers(Nats_Rollup="sub"))
+        self._remember(digest, content)
         return digest
 
     async def has(self, digest: str) -> bool:
@@ -59,13 +64,23 @@ class Blobs:
 
     async def get(self, digest: str) -> bytes:
         """The content, checked against its name."""
+        if (known := self._mind.get(digest)) is not None:
+            return known
         told = await self._told(digest)
         if told is None:
             raise Missing(f"no artifact has the sha256 {digest}", "List them with `witan query artifacts`.")
         content = await self._chunks(told["nuid"], told["chunks"])
         if sha256(content) != digest:
             raise Broken(f"the artifact {digest} is damaged")
+        self._remember(digest, content)
         return content
+
+    def _remember(self, digest: str, content: bytes) -> None:
+        if len(content) <= MIND_MAX_BYTES and digest not in self._mind:
+            self._mind[digest] = content
+            self._mind_bytes += len(content)
+            while self._mind_bytes > MIND_BYTES:
+                self._mind_bytes -= len(self._mind.pop(next(iter(self._mind))))
 
     async def _told(self, digest: str) -> dict[str, Any] | None:
         reply = await self._connection.request(f"$JS.API.DIRECT.GET.{_STREAM}.{_meta_subject(digest)}")

@@ -108,6 +108,17 @@ class Play(Story):
         message = Message("begin", None, now_s=self.now_s)
         return self._keep(self.desk.decide(lambda desk, told: self.decider.recover(desk, told), message, 0))
 
+    def given(self, subject: str, *events: Any, cause: str = "") -> Self:
+        """Something has happened; whoever is alive and follows it overhears it."""
+        super().given(subject, *events, cause=cause)
+        self._overheard()
+        return self
+
+    def _overheard(self) -> None:
+        record = self._records[-1]
+        if any(fits(each, record.subject) for each in self.decider.follows):
+            self.decider.overhear(record, read_commit(record))
+
     def hears(self, body: Any, subject: str = "", *, again: bool = False) -> "Play":
         """Somebody says it; what belongs to an entity is on the log then. `again`: it was there before this life."""
         if subject and not again:
@@ -125,6 +136,7 @@ class Play(Story):
             record = Record(draft.subject, len(self._records) + 1, draft.body)
             self._heads[draft.subject] = (read_commit(record).v, link(draft.subject, draft.body))
             self._records.append(record)
+            self._overheard()
         return self
 
     def last(self, subject: str) -> Record | None:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.council.decide import OFFERS_S
 from actors.council.problem import Brief, Words
 from actors.council.rules import Rules
 from actors.decider import Answer, Done, Effect
@@ -137,9 +138,24 @@ def test_without_a_council_in_the_settings_a_person_is_asked_at_once() -> None:
     play(Rules(enabled=False), asked=[QUESTION]).when(BY_HAND).then_refused("settings")
 
 
-def test_who_can_be_asked_is_asked_when_the_problem_is_gathered() -> None:
-    told = gather(play().hears(CONVENE))
-    assert sent(told) == ["list_models"] and told.events() == []
+def test_who_can_be_asked_is_asked_while_the_problem_is_gathered() -> None:
+    told = play().hears(CONVENE)
+    assert sent(told) == ["list_models"]
+    assert sent(gather(told)) == [] and told.events() == []
+    assert offer(told).events(said.MembersChosen)
+
+
+def test_whoever_knows_who_can_be_asked_chooses_as_soon_as_the_problem_is_known() -> None:
+    told = offer(play().hears(CONVENE))
+    assert told.events() == []
+    assert gather(told).events(said.MembersChosen) and sent(told) == []
+
+
+def test_who_could_be_asked_long_ago_is_asked_again() -> None:
+    told = offer(play().hears(CONVENE))
+    told.now_s += OFFERS_S + 1
+    assert sent(gather(told)) == ["list_models"] and told.events() == []
+    assert offer(told).events(said.MembersChosen)
 
 
 def test_a_problem_that_cannot_be_gathered_ends_it() -> None:

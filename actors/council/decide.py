@@ -10,18 +10,21 @@ from actors.council import appointing, closing, history, opinions, sitting
 from actors.council.convening import GUARDIAN, Ways, convene
 from actors.council.learning import Standings
 from actors.council.opinions import LOST, Store
+from actors.council.overheard import Overheard
 from actors.council.rules import Rules
 from actors.council.sitting import Ask, View
 from actors.council.state import KEPT
 from actors.council.state import Council as Sitting
 from actors.decider import Answer, Done, Effects, Hold, Message, Plain
 from actors.desk import Desk
-from bus.envelope import Record, open_envelope
+from bus.envelope import Commit, Record, open_envelope
 from bus.errors import Missing, Refused
 from bus.messages import call, guardian, trial
 from bus.messages import council as said
 from bus.messages.guardian import AcknowledgeFreeze, JoinWatch
 
+OFFERS_S = 10.0
+"""So long it is believed who can be asked and how much may be spent; the treasurer refuses what is not so any more."""
 OPINION_SHARE = 0.75
 """So much of the time that is left an opinion may take; the rest is for trying and weighing what it says."""
 
@@ -46,6 +49,8 @@ class Council(Plain):
         """The councils that have not ended, and their tasks."""
         self.choosing: set[str] = set()
         """Those of them that wait to hear who can be asked."""
+        self.trials = Overheard()
+        self.offers: dict[str, tuple[float, dict[str, Any]]] = {}  # and what they heard, and when
 
     def ready(self, desk: Desk) -> bool:
         return not desk.state(GUARDIAN).frozen
@@ -84,6 +89,8 @@ class Council(Plain):
             case said.Convene():
                 if id := convene(desk, body, self.ways):
                     self._sit(desk, id, desk.state(f"evt.council.{id}").convened)
+                    self.trials.begin(id)
+                    self._find_out(desk, id)  # while the executor looks at the problem
             case said.CallOff():
                 self._call_off(desk, body)
             case said.CloseCase():
@@ -95,6 +102,9 @@ class Council(Plain):
             case _:
                 pass
 
+    def overhear(self, record: Record, commit: Commit[Any]) -> None:
+        self.trials.hear(record, commit)
+
     def _sit(self, desk: Desk, id: str, convened: said.CouncilConvened) -> None:
         self.sitting[id] = convened.task
         desk.perform(f"time/{id}", convened.until_s)
@@ -104,7 +114,7 @@ class Council(Plain):
             self._go_on(desk, id)
 
     def _view(self, desk: Desk, id: str) -> View:
-        trials, accuracy = desk.peek(f"evt.trial.{id}"), self.standings.accuracy
+        trials, accuracy = self.trials.of(desk, id), self.standings.accuracy
         kind = trials.gathered.kind if trials.gathered else ""
         return View(desk.state(f"evt.council.{id}"), trials, lambda model: accuracy(model, kind), self.rules.weights)
 
@@ -130,11 +140,17 @@ class Council(Plain):
         found = None if KEPT in view.council.candidates else self.standings.kept(view.fingerprint)
         if found and (kept := opinions.kept(*found, _store(desk))):
             desk.append(f"evt.council.{id}", *kept, flow=self.sitting[id])
-        elif sitting.waits(view):
-            pass
-        elif view.able:
-            self._end(desk, id, sitting.decided(view))
-        elif id not in self.choosing:
+        elif not sitting.waits(view):
+            heard_s, fields = self.offers.pop(id, (0.0, {}))
+            if view.able:
+                self._end(desk, id, sitting.decided(view))
+            elif desk.message.now_s - heard_s <= OFFERS_S:
+                self._appoint(desk, id, view, fields)
+            else:
+                self._find_out(desk, id)
+
+    def _find_out(self, desk: Desk, id: str) -> None:
+        if id not in self.choosing:
             self.choosing.add(id)
             desk.send("treasurer", "list_models", call.ListModels())
 
@@ -144,9 +160,8 @@ class Council(Plain):
             raise Hold
         waiting, self.choosing = sorted(self.choosing & set(self.sitting)), set()
         for id in waiting:
-            view = self._view(desk, id)
-            if view.council.chosen is None and not view.is_over(desk.message.now_s):
-                self._appoint(desk, id, view, fields)
+            self.offers[id] = desk.message.now_s, fields
+            self._go_on(desk, id)
 
     def _appoint(self, desk: Desk, id: str, view: View, fields: dict[str, Any]) -> None:
         ground = view, fields, self.standings, self.rules
@@ -196,10 +211,12 @@ class Council(Plain):
         desk.perform(f"time/{id}", None)
         del self.sitting[id]
         self.choosing.discard(id)
+        self.offers.pop(id, None)
         self._learn(desk, id)
 
     def _learn(self, desk: Desk, id: str) -> None:
-        history.learn(self.standings, id, desk.state(f"evt.council.{id}"), desk.peek(f"evt.trial.{id}"))
+        history.learn(self.standings, id, desk.state(f"evt.council.{id}"), self.trials.of(desk, id))
+        self.trials.forget(id)
 
     def _call_off(self, desk: Desk, wish: said.CallOff) -> None:
         councils = [id for id, task in self.sitting.items() if task == wish.task_id]

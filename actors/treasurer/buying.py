@@ -57,6 +57,8 @@ class Buyer:
         """The models that have never failed, as the log says."""
         self.recent: list[bool] | None = None
         """Of the last calls: whether they were paid; None: the log has to be asked."""
+        self.looked_up = ("", "", False)
+        """A council, the commit that asked for opinions, and whether the council sat when that was heard."""
         self.newest = 0
         """Where on the log the newest call stood when this life began."""
 

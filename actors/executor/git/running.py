@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -116,9 +116,23 @@ def ask(where: GitPlace, *args: str, input: bytes | IO[bytes] | None = None, at_
 
 
 def find(repo: str) -> Found:
-    """The repository whose working tree has its top at this path."""
-    _newer_than_oldest()
+    """The repository whose working tree has its top at this path; git is asked once for each that lies there."""
     path = Path(repo).expanduser().absolute()
+    try:
+        marks = tuple((each.st_dev, each.st_ino, each.st_mode) for each in (path.lstat(), (path / ".git").lstat()))
+        pointer = (path / ".git").read_bytes() if (path / ".git").is_file() else b""
+    except OSError:
+        return _find(path, repo)
+    return _found_before(path, repo, marks, pointer)
+
+
+@lru_cache(maxsize=256)
+def _found_before(path: Path, repo: str, _marks: tuple[tuple[int, int, int], ...], _pointer: bytes) -> Found:
+    return _find(path, repo)
+
+
+def _find(path: Path, repo: str) -> Found:
+    _newer_than_oldest()
     what = f"{path} is not a git repository"
     if "\n" in repo or not path.is_dir():
         raise Refused(what if path.exists() else f"there is no folder {path}", "Name a repository: `--repo PATH`.")

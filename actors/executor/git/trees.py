@@ -15,12 +15,13 @@ from bus.errors import Refused
 EXCLUDE_MAX_BYTES = 1024 * 1024
 BATCH_MAX_BYTES = 32 * 1024 * 1024
 SMALL_MAX_BYTES, SMALL_MAX_FILES = 4 * 1024 * 1024, 1000
+LISTED_MAX = 64
 
 
 class Snapshot(NamedTuple):
     tree: str
     entries: dict[bytes, Entry]
-    parent: dict[bytes, Entry]
+    parent: Mapping[bytes, Entry]
     skipped: list[bytes]
 
 
@@ -47,7 +48,7 @@ class _Reading(NamedTuple):
     place: GitPlace
     root: Path
     parent: str
-    tracked: dict[bytes, Entry]
+    tracked: Mapping[bytes, Entry]
     scratch: Path
 
     def walk(self, known: Mapping[bytes, Seen]) -> Walk:
@@ -61,8 +62,23 @@ class _Reading(NamedTuple):
         return walk
 
 
-def listed(place: GitPlace, tree: str) -> dict[bytes, Entry]:
-    """Every file of a tree by its path."""
+def listed(place: GitPlace, tree: str) -> Mapping[bytes, Entry]:
+    """Every file of a tree by its path. What has such a name never changes, so those of few files stay in mind."""
+    key = (place.git_dir, tree)
+    if (known := _listed.get(key)) is not None:
+        return known
+    found = _list(place, tree)
+    if len(found) <= SMALL_MAX_FILES:
+        _listed[key] = found
+        for oldest in list(_listed)[:-LISTED_MAX]:
+            _listed.pop(oldest, None)
+    return found
+
+
+_listed: dict[tuple[Path, str], Mapping[bytes, Entry]] = {}
+
+
+def _list(place: GitPlace, tree: str) -> Mapping[bytes, Entry]:
     found = {}
     for line in git(place, "ls-tree", "-r", "-z", "--full-tree", tree).split(b"\0")[:-1]:
         about, _, path = line.partition(b"\t")

@@ -1,5 +1,7 @@
 """A task's workspace: opened, saved as commits, looked at, merged and removed."""
 
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,10 +135,31 @@ def _take(place: GitPlace, opened: Opened, tip: _Tip, scratch: Path) -> Snapshot
 
 def _tip(place: GitPlace, opened: Opened) -> _Tip:
     ref = HEADS + opened.branch
+    if commit := _loose(place, ref):
+        return _tip_at(place.git_dir, commit)
     said = ask(place, "rev-parse", f"{ref}^{{commit}}", f"{ref}^{{tree}}")
     if said.exit:
         raise Refused(f"{opened.repo} has no branch {opened.branch} any more", "Reset the task, or discard its work.")
     return _Tip(*said.out.decode().split())
+
+
+def _loose(place: GitPlace, ref: str) -> str:
+    """Where the reference is, if it has a file of its own; nothing: ask git, which knows other ways to keep them."""
+    try:
+        found = _whole_name((place.git_dir / ref).read_text())
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return found[1] if found else ""
+
+
+_whole_name = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\n").fullmatch
+
+
+@lru_cache(maxsize=256)
+def _tip_at(git_dir: Path, commit: str) -> _Tip:
+    """A commit never changes its tree."""
+    said = git(GitPlace(git_dir), "rev-parse", f"{commit}^{{commit}}", f"{commit}^{{tree}}")
+    return _Tip(*said.decode().split())
 
 
 def _saved(taken: Snapshot, commit: str) -> Saved:

@@ -29,6 +29,7 @@ from bus.messages.base import TestResults
 from bus.messages.trial import CandidateTried, GatheringFailed, ProblemGathered
 
 COMMANDS_AT_ONCE = 2
+ASKED_S = 0.015
 LEAST_S = 0.5
 """With less time than this no command is begun."""
 TYPES_MAX_S = 60.0
@@ -82,9 +83,10 @@ class Bench:
         return Found(wanted, GatheringFailed(reason=self._redactor.text(reason)))
 
     def _read_ahead(self, repo: str, tree: str) -> None:
-        """While the members think."""
+        """While the members think; first they are asked."""
 
         async def read() -> None:
+            await asyncio.sleep(ASKED_S)
             with suppress(WitanError):
                 await self._in_thread(partial(known_small, repo, tree))
 

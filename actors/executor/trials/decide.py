@@ -96,7 +96,7 @@ class Trials:
         return council.ended is not None
 
     def _convened(self, desk: Desk, id: str, convened: said.CouncilConvened) -> None:
-        told: Told = desk.state(_subject(id))
+        told: Told = desk.state(_subject(id), opens=True)
         key = f"gather/{id}"
         if told.told or key in self.under_way:
             return
