@@ -38,14 +38,28 @@ class Blobs:
         self._mind_bytes = 0
 
     async def put(self, content: bytes) -> str:
-        """Keep it, unless it is there; answer its name."""
+        """Keep it, unless it is there; answer its name.
+
+        What is short is sent while the question is under way whether it is there: nearly always it is not.
+        """
         digest = sha256(content)
-        if digest in self._mind or await self.has(digest):
+        if digest in self._mind:
             return digest
         upload = secrets.token_hex(11)  # what a broken upload left behind is never read
         chunks = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
-        for chunk in chunks:
-            await self._store(f"$O.{ARTIFACTS}.C.{upload}", chunk, None)
+        subject = f"$O.{ARTIFACTS}.C.{upload}"
+        if len(chunks) == 1:
+            there, _ = await asyncio.gather(self.has(digest), self._store(subject, content, None))
+        elif not (there := await self.has(digest)):
+            for chunk in chunks:
+                await self._store(subject, chunk, None)
+        if there:
+            if len(chunks) == 1:
+                await self._connection.request(
+                    f"$JS.API.STREAM.PURGE.{_STREAM}", json.dumps({"filter": subject}).encode()
+                )
+            self._remember(digest, content)
+            return digest
         told = {
             "name": digest,
             "bucket": ARTIFACTS,
