@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from bus.errors import Unavailable
-from bus.messages import slots, task
 from projections import boot
 from projections.store import Store
 from tests.projected_histories import History
@@ -24,12 +23,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def running() -> History:
     history = History()
-    history.submit("a", priority=2)
-    history.commit("evt.slots.main", slots.PipelineAdmitted("a"), flow="a")
-    history.task("a", task.PipelineStarted())
-    history.start_phase("a")
-    history.finish_phase("a")
-    history.start_phase("a", "agent-2")
+    for number in range(3):
+        history.submit(f"task-{number}")
     return history
 
 
