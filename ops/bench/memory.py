@@ -12,7 +12,8 @@ from ops.bench.rows import Row, at_most
 from projections.store import remove
 
 EVENTS = 1_000_000
-SETTLE_S, IDLE_S = 3.0, 20.0
+SETTLE_S, IDLE_S = 12.0, 15.0
+"""Two folds after the last event its tables have nothing left to tidy up."""
 GOAL_MB, GOAL_PERCENT = 400.0, 1.0
 
 
