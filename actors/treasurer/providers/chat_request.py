@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from actors.treasurer.asking import Answered, Asked, Prompt, Text, ToolSpec, Turn
 from actors.treasurer.quoting import quoted
 from bus.messages.base import Pieces
@@ -147,7 +149,10 @@ def is_closed(schema: object) -> bool:
 
 def encoded(body: Pieces) -> bytes:
     """Half of a surrogate pair, which a file's name may hold, is no text for any server."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _json(pieces: Pieces) -> str:
