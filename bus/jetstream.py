@@ -20,6 +20,8 @@ BATCH_FROM = 12
 ROUNDS_MAX = 6
 """Or if singles would have to wait for each other so many times."""
 BATCH_MAX = 1000
+FEW = 8
+"""More drafts than these are not taken apart: one large group is written sooner than several small ones."""
 GROUPS_MAX = 2
 """So many groups are at the server at once: while it writes one, the next is on its way."""
 READ_MAX = 1000
@@ -55,10 +57,11 @@ class _Wish:
         self.places: list[int] = []
 
     def take(self, most: int, under_way: set[str]) -> Sequence[Draft]:
-        """The next of them, up to one whose entity is under way."""
+        """The next of them: of a few, up to one whose entity is under way; of many, all or none."""
         begin, end = self.sent, min(len(self.drafts), self.sent + most)
         if under_way:
-            end = next((place for place in range(begin, end) if self.drafts[place].subject in under_way), end)
+            free = next((place for place in range(begin, end) if self.drafts[place].subject in under_way), end)
+            end = begin if free < end and len(self.drafts) > FEW else free
         self.sent = end
         return self.drafts[begin:end]
 
