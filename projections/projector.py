@@ -19,6 +19,8 @@ REST = 2
 """A transaction costs 3 ms whatever it holds: resting twice as long makes them few where they are slow."""
 FOLD_S = 5.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
+TAIL = 20_000
+"""So many commits are folded at once: a question that looks through more of them needs too much memory."""
 CHECKPOINT_AFTER = 50_000
 """So many new records make a checkpoint worth its while in a quiet moment."""
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.05, 5.0
@@ -96,6 +98,8 @@ class Projector(pykka.ThreadingActor):
             case Taken(batch):
                 start = time.perf_counter()
                 self.store.take(batch)
+                if self.store.position - self.store.folded >= TAIL:
+                    self.store.fold()
                 self.bridge.post(self.intake.taken, len(batch), time.perf_counter() - start)
                 self._tick_later()
             case Tick():

@@ -19,6 +19,7 @@ from bus.bridge import Bridge
 from bus.envelope import Draft
 from bus.errors import Unavailable
 from bus.log import MemoryLog
+from projections import projector
 from projections.asking import Asking, read_question
 from projections.projector import Projection, Snapshot
 from projections.rebuild import fill, rebuild, verify
@@ -271,3 +272,14 @@ def test_an_answer_that_is_too_large_says_that_it_is_cut(
 
 def test_an_empty_question_asks_for_everything() -> None:
     assert read_question(b"").params == {} and read_question(b'{"limit": 3}').params == {"limit": 3}
+
+
+def test_a_long_tail_is_folded_at_once(
+    log: MemoryLog, bridge: Bridge, live: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "TAIL", 50)
+    monkeypatch.setattr(projector, "FOLD_S", 3600.0)
+    end = write(bridge, log, History(5).grow(200))
+    assert live.store.reached(end, PATIENCE_S)
+    live.ref.ask("anything", timeout=PATIENCE_S)  # what came before it is done
+    assert live.store.folded > end - 50
