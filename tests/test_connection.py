@@ -207,7 +207,8 @@ def test_the_plain_client_gets_its_answer_from_the_graft(tmp_path: Path) -> None
             await connection.subscribe(
                 "live.echo", lambda _, reply, block, body: connection.publish(reply, body[::-1], b"", block)
             )
-            await connection.nc.flush()
+            while (await connection.request("live.echo", b"x")).status:  # until it is in force
+                pass
             answer = await client.request("live.echo", b"abc", headers={"A": "b"})
             assert (answer.data, answer.headers) == (b"cba", {"A": "b"})
 
