@@ -48,18 +48,16 @@ class Blobs:
         upload = secrets.token_hex(11)  # what a broken upload left behind is never read
         chunks = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
         subject = f"$O.{ARTIFACTS}.C.{upload}"
-        if len(chunks) == 1:
-            there, _ = await asyncio.gather(self.has(digest), self._store(subject, content, None))
-        elif not (there := await self.has(digest)):
-            for chunk in chunks:
-                await self._store(subject, chunk, None)
+        ahead = chunks[:1] if len(chunks) == 1 else []
+        there, *_ = await asyncio.gather(self.has(digest), *(self._store(subject, chunk, None) for chunk in ahead))
         if there:
-            if len(chunks) == 1:
-                await self._connection.request(
-                    f"$JS.API.STREAM.PURGE.{_STREAM}", json.dumps({"filter": subject}).encode()
-                )
+            if ahead:
+                wish = json.dumps({"filter": subject}).encode()
+                await self._connection.request(f"$JS.API.STREAM.PURGE.{_STREAM}", wish)
             self._remember(digest, content)
             return digest
+        for chunk in chunks[len(ahead) :]:
+            await self._store(subject, chunk, None)
         told = {
             "name": digest,
             "bucket": ARTIFACTS,

@@ -42,9 +42,10 @@ def begin(path: Path) -> None:
 
 
 def end(path: Path) -> None:
-    """The file is whole, and on the disk."""
+    """The file is whole, and on the disk; so is it that nothing stands beside it any more."""
     if _mark(path).exists():
         _sync(path)
+        _sync(path.parent)
         _mark(path).unlink()
 
 

@@ -30,6 +30,7 @@ from bus.messages.trial import CandidateTried, GatheringFailed, ProblemGathered
 
 COMMANDS_AT_ONCE = 2
 ASKED_S = 0.015
+"""So long the members' own requests go first: reading ahead for their trials would hold them up."""
 LEAST_S = 0.5
 """With less time than this no command is begun."""
 TYPES_MAX_S = 60.0
