@@ -8,13 +8,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
+import structlog
 from nats.aio.client import Client
 from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import Service
 
-from bus.errors import Invalid, WitanError
+from bus.errors import Invalid, Unavailable, WitanError
+from projections.projector import Projection
 from projections.statements import VIEWS
 from projections.store import Answer, AsOf, Store
 
@@ -96,12 +99,13 @@ def describe(store: Store, body: bytes = b"") -> bytes:
 
 
 class Asking:
-    """The service and its few readers."""
+    """The service and its few readers. On the loop of the projection's bridge."""
 
-    def __init__(self, store: Store, snapshot: Callable[[Path], tuple[Path, int]], folder: Path | str) -> None:
-        self._store, self._snapshot, self._folder = store, snapshot, Path(folder)
+    def __init__(self, projection: Projection, folder: Path | str) -> None:
+        self._projection, self._folder = projection, Path(folder)
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="asking")
         self._service: Service | None = None
+        self._note = structlog.get_logger().bind(actor="asking")
 
     async def open(self, nc: Client) -> None:
         """Begin to answer; the first question is our own, because a flush does not prove that the server listens.
@@ -109,11 +113,11 @@ class Asking:
         It is about the endpoint that came last, and about one view: to plan them all takes a tenth of a second.
         """
         service = await add_service(nc, name="witan", version=VERSION, description="What happened, as tables.")
-        group = service.add_group(name="ask")
+        group, store = service.add_group(name="ask"), self._projection.store
         for name in VIEWS:
-            await group.add_endpoint(name=name, handler=self._answering(functools.partial(ask, self._store, name)))
+            await group.add_endpoint(name=name, handler=self._answering(functools.partial(ask, store, name)))
         await group.add_endpoint(name="snapshot", handler=self._answering(lambda _: self._copy()))
-        await group.add_endpoint(name="views", handler=self._answering(functools.partial(describe, self._store)))
+        await group.add_endpoint(name="views", handler=self._answering(functools.partial(describe, store)))
         self._service = service
         await nc.request("ask.views", FIRST, timeout=FIRST_S)
 
@@ -124,21 +128,27 @@ class Asking:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _copy(self) -> bytes:
-        path, seq = self._snapshot(self._folder)
+        path, seq = self._projection.snapshot(self._folder)
         return _encode({"ok": True, "path": str(path), "seq": seq})
 
     def _answering(self, answer: Callable[[bytes], bytes]) -> Callable[[Request], Any]:
         async def handle(request: Request) -> None:
-            reply = await asyncio.get_running_loop().run_in_executor(self._pool, _safely, answer, request.data)
+            await self._projection.fresh()
+            reply = await asyncio.get_running_loop().run_in_executor(self._pool, self._safely, answer, request.data)
             await request.respond(reply)
 
         return handle
 
-
-def _safely(answer: Callable[[bytes], bytes], body: bytes) -> bytes:
-    try:
-        return answer(body)
-    except WitanError as error:
-        return _encode(error.answer())
-    except Exception as error:
-        return _encode({"ok": False, "code": "error", "message": repr(error)[:500], "hint": "See the daemon's log."})
+    def _safely(self, answer: Callable[[bytes], bytes], body: bytes) -> bytes:
+        try:
+            return answer(body)
+        except WitanError as error:
+            return _encode(error.answer())
+        except (duckdb.FatalException, duckdb.InternalException) as error:
+            self._projection.broke(str(error))
+            return _encode(Unavailable("the tables broke and are opened anew", "Ask again in a moment.").answer())
+        except Exception as error:
+            self._note.exception("a question could not be answered")
+            return _encode(
+                {"ok": False, "code": "error", "message": repr(error)[:500], "hint": "See the daemon's log."}
+            )

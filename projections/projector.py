@@ -1,5 +1,6 @@
-"""The projector: what comes from the log goes into the store, all that waits in one transaction."""
+"""The projector: what comes from the log goes into the store, at latest when somebody asks."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,12 @@ import pykka
 import structlog
 
 from bus.bridge import Bridge
-from bus.envelope import Record
-from bus.log import Follower, Log
+from bus.errors import Unavailable
+from bus.log import Log
+from projections.intake import Intake, Taken
 from projections.store import Store
 
 WINDOW = 5_000
-PACE_S, PACE_MAX_S = 0.04, 0.05
-REST = 2
-"""A transaction costs 3 ms whatever it holds: resting twice as long makes them few where they are slow."""
 FOLD_S = 5.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
 TAIL = 20_000
@@ -26,12 +25,6 @@ CHECKPOINT_AFTER = 50_000
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.05, 5.0
 CALM_S = 10.0
 """A projector that lived this long begins with the shortest pause again."""
-
-
-class Taken(NamedTuple):
-    """These records have come."""
-
-    batch: list[Record]
 
 
 class Tick(NamedTuple):
@@ -44,41 +37,10 @@ class Snapshot(NamedTuple):
     folder: Path
 
 
-class Intake:
-    """Collects on the loop what comes while a transaction runs; a long transaction is followed by a long rest."""
+class Broke(NamedTuple):
+    """A question found that the file cannot be used any more: nobody can, until it is opened again."""
 
-    def __init__(self, bridge: Bridge, tell: Callable[[Any], None]) -> None:
-        self._loop, self._tell = bridge.loop, tell
-        self._waiting: list[Record] = []
-        self._busy = False
-        self._rest_until = 0.0
-        self.follower: Follower | None = None
-
-    def feed(self, batch: list[Record], _behind: int) -> None:
-        """The log's sink."""
-        self._waiting += batch
-        self._go_on()
-
-    def taken(self, count: int, seconds: float) -> None:
-        """A transaction is over: the log may send as many more."""
-        self._busy = False
-        rest_s = min(REST * seconds, PACE_MAX_S) if count < WINDOW // 2 else 0.0
-        self._rest_until = self._loop.time() + max(PACE_S, rest_s)
-        if self.follower is not None:
-            self.follower.done(count)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._waiting and not self._busy:
-            self._busy = True
-            self._loop.call_later(max(0.0, self._rest_until - self._loop.time()), self._hand_over)
-
-    def _hand_over(self) -> None:
-        batch, self._waiting = self._waiting, []
-        try:
-            self._tell(Taken(batch))
-        except pykka.ActorDeadError:
-            self.follower = None
+    why: str
 
 
 class Projector(pykka.ThreadingActor):
@@ -86,26 +48,27 @@ class Projector(pykka.ThreadingActor):
 
     use_daemon_thread = True
 
-    def __init__(self, store: Store, log: Log, bridge: Bridge, died: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, log: Log, bridge: Bridge, intake: Intake, died: Callable[[str], None]) -> None:
         super().__init__()
-        self.store, self.log, self.bridge, self.died = store, log, bridge, died
-        self.intake = Intake(bridge, self.actor_ref.tell)
+        self.store, self.log, self.bridge, self.intake, self.died = store, log, bridge, intake, died
+        intake.projector = self.actor_ref
         self.ticking = False
         self.seen = self.checkpointed = 0
 
     def on_receive(self, mail: Any) -> Any:
         match mail:
             case Taken(batch):
-                start = time.perf_counter()
                 self.store.take(batch)
                 if self.store.position - self.store.folded >= TAIL:
                     self.store.fold()
-                self.bridge.post(self.intake.taken, len(batch), time.perf_counter() - start)
+                self.bridge.post(self.intake.taken, len(batch))
                 self._tick_later()
             case Tick():
                 self._tick()
             case Snapshot(folder):
                 return self.store.snapshot(folder)
+            case Broke(why):
+                raise Unavailable(why, "It is opened again.")
             case "begin":
                 self._begin()
         return None
@@ -166,11 +129,20 @@ class Projection:
         self._note = structlog.get_logger().bind(actor="projector")
         self._start()
 
+    async def fresh(self) -> None:
+        """Wait until all that came from the log is in the store, but for what came just now. On the bridge's loop."""
+        await self._intake.fresh()
+
     def snapshot(self, folder: Path | str) -> tuple[Path, int]:
         """A copy of the file and its place in the log. Not for the loop's thread."""
         copy: Any = self.ref.ask(Snapshot(Path(folder)), timeout=60)
         path, seq = copy
         return path, seq
+
+    def broke(self, why: str) -> None:
+        """Open the file again. From any thread; what is told twice is done once."""
+        with contextlib.suppress(pykka.ActorDeadError):
+            self.ref.tell(Broke(why))
 
     def close(self) -> None:
         """Stop following and let go of the file. Not for the loop's thread."""
@@ -181,7 +153,8 @@ class Projection:
 
     def _start(self) -> None:
         self._born = time.monotonic()
-        self.ref = Projector.start(self.store, self._log, self._bridge, self._died)
+        self._intake = Intake(self._bridge.loop)
+        self.ref = Projector.start(self.store, self._log, self._bridge, self._intake, self._died)
         self.ref.tell("begin")
 
     def _died(self, why: str) -> None:

@@ -57,7 +57,7 @@ def _answering(bridge: Bridge, store: Store, where: Where, copies: Path) -> Iter
     projection = Projection(store, JetStreamLog(connection), bridge)
     for copy in copies.glob("*.duckdb*"):
         copy.unlink()  # of an earlier life, and perhaps of one that ended with the machine
-    asking = Asking(store, projection.snapshot, copies)
+    asking = Asking(projection, copies)
     bridge.run(asking.open(teller.nc))
     yield
     bridge.run(asking.close())

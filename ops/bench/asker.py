@@ -1,6 +1,7 @@
 """A process of its own that asks Witan: commands, or questions, so many at once; prints what it measured as JSON."""
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -46,10 +47,10 @@ REQUESTS: dict[str, Request] = {"commands": _command, "pings": _ping}
 REQUESTS |= {what: partial(_question, questions) for what, questions in QUESTIONS.items()}
 
 
-async def ask(url: str, what: str, count: int, at_once: int, pace_s: float) -> dict[str, Any]:
-    """So many requests; with a pace, each asker waits so long before its next one."""
+async def ask(url: str, what: str, count: int, at_once: int, pace_s: float, takes_s: float) -> dict[str, Any]:
+    """So many requests, or for so long; with a pace, each asker waits so long before its next one."""
     connection = await connect(url, "bench")
-    request, numbers = REQUESTS[what], iter(range(count))
+    request, numbers = REQUESTS[what], iter(range(count)) if count else itertools.count()
     took: dict[int, float] = {}
 
     async def pull() -> None:
@@ -61,12 +62,14 @@ async def ask(url: str, what: str, count: int, at_once: int, pace_s: float) -> d
                 raise RuntimeError(f"{what}: {answer[:300]!r}")
             if pace_s:
                 await asyncio.sleep(pace_s)
+            if takes_s and time.perf_counter() - started > takes_s:
+                return
 
-    began = time.perf_counter()
+    started = time.perf_counter()
     await asyncio.gather(*(pull() for _ in range(at_once)))
-    wall_s = time.perf_counter() - began
+    wall_s = time.perf_counter() - started
     await connection.close()
-    told = {"per_s": count / wall_s, **_percentiles("", list(took.values()))}
+    told = {"per_s": len(took) / wall_s, **_percentiles("", list(took.values()))}
     questions = QUESTIONS.get(what, ())
     for place, (subject, _) in enumerate(questions):
         mine = [seconds for number, seconds in took.items() if number % len(questions) == place]
@@ -78,9 +81,11 @@ def _percentiles(prefix: str, seconds: list[float]) -> dict[str, float]:
     return {f"{prefix}p{part}_ms": percentile(seconds, part / 100) * 1000 for part in (50, 99)}
 
 
-def asking(url: str, what: str, count: int, at_once: int, pace_s: float = 0) -> "subprocess.Popen[str]":
-    """Start it."""
-    command = [sys.executable, "-m", __name__, url, what, str(count), str(at_once), str(pace_s)]
+def asking(
+    url: str, what: str, count: int, at_once: int, pace_s: float = 0, takes_s: float = 0
+) -> "subprocess.Popen[str]":
+    """Start it; with no count it asks for so long."""
+    command = [sys.executable, "-m", __name__, url, what, *map(str, (count, at_once, pace_s, takes_s))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -94,5 +99,5 @@ def told_by(process: "subprocess.Popen[str]", timeout_s: float = 120) -> dict[st
 
 
 if __name__ == "__main__":
-    _, where, kind, number, width, pause = sys.argv
-    print(json.dumps(uvloop.run(ask(where, kind, int(number), int(width), float(pause)))))
+    _, where, kind, number, width, pause, duration = sys.argv
+    print(json.dumps(uvloop.run(ask(where, kind, int(number), int(width), float(pause), float(duration)))))

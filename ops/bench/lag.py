@@ -20,6 +20,8 @@ EVENTS_PER_S = 1_500
 TAKES_S = 20.0
 READERS = 3
 READER_PACE_S = 0.05
+READ_ON_S = 2.0
+"""So much longer than the writer they ask, which has to start first."""
 GOAL_MS = 100.0
 
 
@@ -64,11 +66,10 @@ def rows(lab: Lab) -> Iterator[Row]:
     takes_s = max(3.0, TAKES_S * min(1.0, lab.scale))
     with ground(lab.fresh("lag")) as here:
         projection = Projection(here.folder / "witan.duckdb", here.log, here.bridge)
-        questions = Asking(projection.store, projection.snapshot, here.folder / "snapshots")
+        questions = Asking(projection, here.folder / "snapshots")
         here.bridge.run(questions.open(here.connection.nc), timeout_s=10)
         try:
-            count = int(READERS * takes_s / READER_PACE_S / 3)
-            readers = asking(here.server.public_url, "questions", count, READERS, READER_PACE_S)
+            readers = asking(here.server.public_url, "questions", 0, READERS, READER_PACE_S, takes_s + READ_ON_S)
             with Watch(projection) as watch:
                 appended = written(here.server.url, takes_s, EVENTS_PER_S)
                 projection.store.reached(appended[-1][0], 60)

@@ -47,4 +47,6 @@ async def _write(url: str, takes_s: float, events_per_s: int) -> list[tuple[int,
 
 
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(_write(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))))
+    told = uvloop.run(_write(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))
+    with open(1, "w", closefd=False) as out:  # where PYTHONUNBUFFERED is set, `print` loses what a pipe does not take
+        json.dump(told, out)
