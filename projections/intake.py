@@ -10,7 +10,7 @@ import pykka
 from bus.envelope import Record
 from bus.log import Follower
 
-SOON_S, LATE_S, MUCH = 0.04, 0.5, 1_000
+SOON_S, LATE_S, MUCH = 0.02, 0.5, 1_000
 """A transaction costs 3 ms whatever it holds. While questions come, what waits is taken in soon; else late, or
 when it is so many commits."""
 ASKED_S = 1.0

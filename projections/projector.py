@@ -102,9 +102,11 @@ class Projector(pykka.ThreadingActor):
             self.bridge.post(self.bridge.loop.call_later, FOLD_S, _tell_if_alive, self.actor_ref)
 
     def _tick(self) -> None:
-        """Fold while facts come; the first tick without any is the last."""
-        self.ticking = False
-        if self.store.fold() or self.store.position > self.seen:
+        """Fold while facts come, and take in between the pieces; the first tick without any is the last."""
+        self.ticking = self.store.fold_on()
+        if self.ticking:
+            self.actor_ref.tell(Tick())
+        elif self.store.position > self.seen:
             self.seen = self.store.position
             self._tick_later()
         elif self.store.position - self.checkpointed >= CHECKPOINT_AFTER:

@@ -5,7 +5,7 @@ import datetime
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +63,7 @@ class Store:
         self._columns: dict[str, list[tuple[str, str]]] = {}
         self._moment: tuple[int, str | None] = (0, None)
         self._tray = Tray()
+        self._folding: Generator[bool] | None = None
         self.open()
 
     def open(self) -> None:
@@ -92,6 +93,9 @@ class Store:
             db, self._db = self._db, None
             self._moved.wait_for(lambda: self._readers == 0)
         if db is not None:
+            if self._folding is not None:
+                self._folding.close()
+            self._folder.close()
             self._writer.close()
             db.close()
             if not self.read_only:
@@ -138,16 +142,19 @@ class Store:
 
     def fold(self) -> bool:
         """Merge the tail of the facts into the task board; whether there was one."""
-        if self._place.board >= self._place.facts:
-            return False
-        with self._transaction(self._writer) as cursor:
-            kinds = {*(cursor.execute(SAY["tail_kinds"]).fetchall()[0][0] or ())}
-            for fold, read in FOLDS.items():
-                if read & kinds:
-                    cursor.execute(SAY[fold])
-            cursor.execute(SAY["folded"], {"seq": self._place.facts})
-        self._place = Place(self._place.facts, self._place.facts)
-        return True
+        before = self._place.board
+        while self._place.board < self._place.facts:
+            self.fold_on()
+        return self._place.board > before
+
+    def fold_on(self) -> bool:
+        """A piece of that, for the whole takes long while questions come; whether there is more to do at once."""
+        if self._folding is None and self._place.board < self._place.facts:
+            self._folding = self._fold(self._place.facts)
+        if self._folding is not None and next(self._folding, False):
+            return True
+        self._folding = None
+        return False
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file; for a quiet moment."""
@@ -197,6 +204,17 @@ class Store:
                 marks[name] = ":".join(map(str, cursor.fetchall()[0]))
         return marks
 
+    def _fold(self, upto: int) -> Generator[bool]:
+        """In one transaction of its own: what is taken in between is not seen by it."""
+        with self._transaction(self._folder) as cursor:
+            kinds = {*(cursor.execute(SAY["tail_kinds"]).fetchall()[0][0] or ())}
+            for fold, read in FOLDS.items():
+                if read & kinds:
+                    cursor.execute(SAY[fold])
+                    yield True
+            cursor.execute(SAY["folded"], {"seq": upto})
+        self._place = Place(self._place.facts, upto)
+
     def _connect(self) -> duckdb.DuckDBPyConnection:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY_BULK if self.bulk else MEMORY,
@@ -212,7 +230,8 @@ class Store:
             settings["fsync_mode"] = boot.fsync_mode()
             boot.begin(self.path)
         db = duckdb.connect(str(self.path), read_only=self.read_only, config=settings)
-        self._writer = db.cursor()
+        self._writer, self._folder = db.cursor(), db.cursor()
+        self._folding = None
         return db
 
     def _open_to_read(self) -> None:
