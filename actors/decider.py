@@ -143,6 +143,11 @@ class Decider(Protocol):
         ...
 
     @property
+    def overhears(self) -> tuple[str, ...]:
+        """How the subjects begin of those that it never decides on, but only overhears."""
+        ...
+
+    @property
     def woken_as(self) -> Sequence[str]:
         """The names under which its timers fire."""
         ...
@@ -185,6 +190,7 @@ class Plain:
     watches: Sequence[str] = ()
     effects: Effects | None = None
     ignores: Sequence[type] = ()
+    overhears: tuple[str, ...] = ()
     woken_as: Sequence[str] = ()
 
     def ready(self, desk: "Desk") -> bool:

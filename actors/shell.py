@@ -19,13 +19,13 @@ from actors.desk import Desk
 from actors.folds import FOLDS
 from actors.intake import Commands, Intake
 from actors.outbox import Outbox, Parcel, Settled, Wires
+from actors.reader import Reader
 from bus.commands import Callers, CommandDesk, command_id
 from bus.envelope import Record
 from bus.errors import Invalid, WitanError
 from bus.follow import Letter, WorkQueue
 from bus.ids import fresh_id
 from bus.jetstream import JetStreamLog
-from bus.log import Loaded
 from bus.messages.agent import Alive
 from bus.messages.guardian import BuryLetter
 from bus.messages.kinds import COMMANDS_OF, read_commit
@@ -36,6 +36,8 @@ PARCEL = 500
 """So many commits are sent off while the rest of the turn is still being decided."""
 RECORDS = 200
 """So many records that came to nothing are enough to make room for others; the window is ten times as wide."""
+ASIDE = 100
+"""So many records that are only overheard wait for one that is decided on: each would wake the actor for nothing."""
 EFFECTS_OPEN_S = 60
 """So long an actor may take to prove that nothing of its last life is left."""
 STRIKES = 3
@@ -76,25 +78,6 @@ class _Held(NamedTuple):
     seq: int
 
 
-class _Reader:
-    """Entities, read from the log by the actor's own thread."""
-
-    def __init__(self, wires: Wires) -> None:
-        self._wires = wires
-
-    def read(self, subject: str, after: int = 0) -> list[Record]:
-        return self._wires.bridge.run(self._wires.log.read(subject, after))
-
-    def load(self, subject: str) -> Loaded:
-        return self._wires.bridge.run(self._wires.log.load(subject))
-
-    def last(self, subject: str) -> Record | None:
-        return self._wires.bridge.run(self._wires.log.last(subject))
-
-    def blob(self, digest: str) -> bytes:
-        return self._wires.bridge.run(self._wires.blobs.get(digest))
-
-
 class Shell(pykka.ThreadingActor):
     """One actor."""
 
@@ -118,12 +101,13 @@ class Shell(pykka.ThreadingActor):
         self.decider, self.wires, self.died, self.strikes = decider, wires, died, strikes
         self.log = structlog.get_logger().bind(actor=decider.name)
         self._told = self.log.bind(flow="", cause="")
-        self.desk = Desk(decider.name, FOLDS, _Reader(wires), wires.keep)
+        self.desk = Desk(decider.name, FOLDS, Reader(wires), wires.keep)
         self.outbox = Outbox(wires, lambda error: self._mail(Failed(error)), lambda answer: self._mail(Heard(answer)))
         self.intake: Intake | None = None
         self.commands: CommandDesk | None = None
         self.timers: WorkQueue | None = None
         self._subscription: Any = None
+        self._aside: list[Record] = []
         self._held: list[_Held] = []
         self._unfinished: dict[str, int] = {}
         self._place = 0
@@ -214,9 +198,7 @@ class Shell(pykka.ThreadingActor):
     async def _open(self) -> None:
         connection = self.wires.connection
         if self.decider.follows:
-            self.outbox.follower = await self.wires.log.follow(
-                self.decider.follows, self._place, lambda batch, _: self._mail(Records(batch))
-            )
+            self.outbox.follower = await self.wires.log.follow(self.decider.follows, self._place, self._come)
         name = self.decider.name
         if name in COMMANDS_OF:
             callers = self.callers.get(name) or self.callers.setdefault(name, Callers(connection, name))
@@ -231,6 +213,13 @@ class Shell(pykka.ThreadingActor):
             await self.timers.open()
         if name == "orchestrator":
             self._subscription = await connection.subscribe("live.heartbeat.*", self._heard_heartbeat)
+
+    def _come(self, batch: list[Record], _behind: int) -> None:
+        self._aside += batch
+        overheard = self.decider.overhears
+        if len(self._aside) >= ASIDE or not all(record.subject.startswith(overheard) for record in batch):
+            batch, self._aside = self._aside, []
+            self._mail(Records(batch))
 
     def _heard_heartbeat(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
         try:

@@ -10,9 +10,9 @@ from actors.agent.team import Team
 from actors.decider import Done
 from actors.orchestrator.rules import read_rules
 from actors.redaction import Redactor
-from actors.treasurer.asking import Asking, Bought, Failed, Model, Reply, Standing, Surveyed
+from actors.treasurer.asking import Asking, Bought, Failed, Model, Reply, SettleSoon, Standing, Surveyed
 from actors.treasurer.budget import Caps
-from actors.treasurer.buying import Buyer
+from actors.treasurer.buying import SETTLE, Buyer
 from actors.treasurer.decide import Treasurer
 from actors.treasurer.presets import read_presets
 from actors.treasurer.prices import read_prices
@@ -73,6 +73,11 @@ class Desk(Play):
         self, text: str = "", *calls: ToolCall, stop: Any = "tools", usage: Usage = SOME, micro: int | None = None
     ) -> "Desk":
         self.hears(Done(self.key, Bought(Reply(text, tuple(calls), stop, usage, "m", micro), 5.0)))
+        return self
+
+    def settles(self) -> "Desk":
+        """Some time has gone by."""
+        self.hears(Done(SETTLE, SettleSoon()))
         return self
 
     def fails(self, failure: str, reason: str = "no") -> "Desk":

@@ -11,9 +11,9 @@ from actors.council.problem import Part, Words
 from actors.decider import Done, Message
 from actors.orchestrator.rules import read_rules
 from actors.redaction import Redactor
-from actors.treasurer.asking import Asking, Bought, Failed, Model, Reply, Standing, Surveyed
+from actors.treasurer.asking import Asking, Bought, Failed, Model, Reply, SettleSoon, Standing, Surveyed
 from actors.treasurer.budget import SUBJECT, Budget, Caps, evolve
-from actors.treasurer.buying import Buyer
+from actors.treasurer.buying import SETTLE, Buyer
 from actors.treasurer.decide import Treasurer
 from actors.treasurer.presets import read_presets
 from actors.treasurer.prices import read_prices
@@ -125,6 +125,11 @@ class Counter(Play):
 
     def says(self, opinion: Opinion, text: str = "ok", usage: Usage = SOME) -> "Counter":
         self.hears(Done(opinion.key, Bought(Reply(text, (), "end", usage, "m"), 5.0)))
+        return self
+
+    def settles(self) -> "Counter":
+        """Some time has gone by."""
+        self.hears(Done(SETTLE, SettleSoon()))
         return self
 
     def fails(self, opinion: Opinion, failure: str, charged: str = "nothing", wait_s: float = 0) -> "Counter":

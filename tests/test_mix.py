@@ -85,6 +85,7 @@ def claude_says(cost_usd: float) -> ModelReplied:
     desk.asks()
     desk.says("So.", ToolCall("read", {"path": "a"}), micro=heard.micro)
     replied: ModelReplied = desk.events(ModelReplied)[0]
+    desk.settles()
     assert [event.micro for event in desk.events() if type(event).__name__ == "FundsSettled"] == [replied.micro]
     return replied
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.treasurer.asking import Asking
+from actors.treasurer.asking import Asking, SettleSoon
 from actors.treasurer.decide import GUARDIAN
 from bus.messages import budget, call, step
 from bus.messages.base import Event
@@ -14,12 +14,33 @@ def subjects(desk: Desk) -> list[str]:
     return [subject for subject, _ in desk.told()]
 
 
-def test_funds_are_reserved_before_the_call_begins_and_settled_when_its_end_is_told() -> None:
+def test_funds_are_reserved_before_the_call_begins_and_settled_soon_after_its_end_is_told() -> None:
     desk = Desk(PAID)
     desk.asks()
     assert subjects(desk) == [BUDGET, CALL]
     desk.says("hello")
-    assert subjects(desk) == [CALL, BUDGET]
+    assert subjects(desk) == [CALL] and desk.done() == [SettleSoon()]
+    desk.settles()
+    assert subjects(desk) == [BUDGET] and len(desk.events(budget.FundsSettled)) == 1
+
+
+def test_a_settlement_that_is_due_comes_before_the_next_reservation_and_is_not_made_twice() -> None:
+    desk = Desk(PAID)
+    desk.asks()
+    desk.says("hello")
+    desk.asks(turn=2)
+    assert [type(event) for event in desk.events()] == [
+        budget.FundsSettled, budget.FundsReserved, call.CallStarted
+    ]  # fmt: skip
+    desk.settles()
+    assert desk.events() == []
+
+
+def test_what_failed_is_settled_at_once() -> None:
+    desk = Desk(PAID)
+    desk.asks()
+    desk.fails("timeout")
+    assert subjects(desk)[:2] == [CALL, BUDGET]
 
 
 @pytest.mark.parametrize(

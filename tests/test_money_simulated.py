@@ -9,7 +9,7 @@ from actors.agent.mind import MODELS
 from actors.decider import Decider, Effect
 from actors.orchestrator.rules import read_rules
 from actors.redaction import Redactor
-from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, Standing, Survey, Surveyed
+from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, SettleSoon, Standing, Survey, Surveyed
 from actors.treasurer.budget import Caps
 from actors.treasurer.buying import Buyer
 from actors.treasurer.decide import Treasurer
@@ -52,6 +52,8 @@ class Sellers(Minds):
         what = effect.what
         if isinstance(what, Survey):  # it costs nothing, and may be made while all is frozen
             self.asked[effect.key] = (self.world.now, Surveyed(MODELS_THERE, STANDINGS))
+        elif isinstance(what, SettleSoon):
+            self.asked[effect.key] = (self.world.now + self.world.random.choice((0, 0.02, 60)), what)
         else:
             super().perform(Effect(effect.key, self._asked(effect.key, what)))
 

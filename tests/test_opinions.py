@@ -39,7 +39,7 @@ def test_exactly_the_named_model_is_asked_though_a_free_one_is_there() -> None:
     assert [subject for subject, _ in counter.told()] == [SUBJECT, opinion.subject], "money first"
     (replied,) = counter.says(opinion, "a reply").events(call.ModelReplied)
     assert (replied.text, replied.provider, replied.model, replied.turn) == ("a reply", "openai", "gpt-4o", 1)
-    (settled,) = counter.events(budget.FundsSettled)
+    (settled,) = counter.settles().events(budget.FundsSettled)
     assert 0 < settled.micro == replied.micro < reserved.micro
     assert counter.buyer.under_way == {} and counter.budget.open == {}
 

@@ -163,6 +163,10 @@ class Failed(NamedTuple):
     usage: Usage | None
 
 
+class SettleSoon(NamedTuple):
+    """Nobody is asked anything: it is told again when the money of some calls has waited for long enough."""
+
+
 class Bought(NamedTuple):
     """What came of asking."""
 

@@ -8,7 +8,7 @@ from actors.apart import apart, head_of, too_large
 from actors.desk import Desk
 from actors.redaction import Redactor
 from actors.treasurer import health, purse
-from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, Surveyed
+from actors.treasurer.asking import Asking, Bought, Failed, Model, Prompt, Reply, SettleSoon, Surveyed
 from actors.treasurer.budget import SUBJECT, Budget, Short
 from actors.treasurer.call import Calls
 from actors.treasurer.choosing import Candidate, Chosen, Facts, Mix, Price, Tried, Unable, choose, without_money
@@ -23,6 +23,7 @@ from bus.messages.budget import FundsReserved
 from bus.messages.call import Usage
 from bus.messages.provider import BreakerClosed, BreakerOpened, RateLimited
 
+SETTLE = "settle"
 CALL_MAX_S = 300.0
 WAIT_MAX_S = 60.0
 """A provider that wants to rest longer is waited for by a timer, and the run is told only so much."""
@@ -59,6 +60,8 @@ class Buyer:
         """Of the last calls: whether they were paid; None: the log has to be asked."""
         self.looked_up = ("", "", False)
         """A council, the commit that asked for opinions, and whether the council sat when that was heard."""
+        self.due: list[tuple[str, int]] = []
+        """Reservations of which the log has the end of the call, and what it cost."""
         self.newest = 0
         """Where on the log the newest call stood when this life began."""
 
@@ -99,6 +102,7 @@ class Buyer:
             at_day=day_of(desk.message.now_s),
             purpose=wanted.purpose,
         )
+        self.settle(desk)
         short = purse.reserve(desk, reserved)
         if short is not None:
             instead = free()
@@ -140,8 +144,8 @@ class Buyer:
         desk.perform(wanted.key, Asking(chosen.provider, prompt, limit_s, wanted.topic))
 
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
-        """The call is over: its end goes on the log, and then the funds that it did not need go back. After a crash in
-        between the end says what it cost."""
+        """The call is over: its end goes on the log, and a little later, or before the next call begins, the funds that
+        it did not need go back. After a crash in between the end says what it cost."""
         wanted, chosen = self.under_way.pop(key)
         if isinstance(told.outcome, Reply):
             self._replied(desk, wanted, chosen, told)
@@ -180,8 +184,19 @@ class Buyer:
             whole=desk.keep(text.encode("utf-8", "replace")) if head_of(text) != text else "",
         )
         self._end(desk, wanted, replied)
-        purse.settle(desk, wanted.reservation, micro or 0, unknown=micro is None)
+        if micro:
+            if not self.due:
+                desk.perform(SETTLE, SettleSoon())
+            self.due.append((wanted.reservation, micro))
+        else:
+            purse.settle(desk, wanted.reservation, 0, unknown=micro is None)
         self._is_well(desk, chosen)
+
+    def settle(self, desk: Desk) -> None:
+        """Give back what the calls did not cost whose end is on the log."""
+        for reservation, micro in self.due:
+            purse.settle(desk, reservation, micro)
+        self.due.clear()
 
     def _failed(self, desk: Desk, wanted: Wanted, chosen: Chosen, failed: Failed) -> None:
         micro = self._charged(chosen, failed)

@@ -9,7 +9,6 @@ from actors.apart import apart, head_of, too_large
 from actors.decider import Done, Effects, Hold, Message, Plain
 from actors.desk import Desk
 from actors.treasurer import opinions, purse
-from actors.treasurer.asking import Bought, Surveyed
 from actors.treasurer.budget import SUBJECT, Budget, Caps
 from actors.treasurer.buying import Buyer
 from actors.treasurer.call import Calls
@@ -56,6 +55,8 @@ class Treasurer(Plain):
     ignores: Sequence[type] = (
         *all_but(said.ModelRequested, said.StepsClosed), *opinions.NOT_HEARD, *get_args(CallEvent), *get_args(ExecEvent)
     )  # fmt: skip
+    overhears = ("evt.call.", "evt.exec.")
+    """The rest of each conversation."""
     woken_as: Sequence[str] = ("treasurer",)
 
     def __init__(
@@ -67,7 +68,7 @@ class Treasurer(Plain):
     ) -> None:
         self.script, self.thinking, self.caps = script, thinking, caps
         if thinking is not None:
-            self.follows = (*self.follows, "evt.call.*.*", "evt.exec.*.*")  # the rest of each conversation
+            self.follows = (*self.follows, "evt.call.*.*", "evt.exec.*.*")
         self.effects: Effects | None = effects
         self.known: dict[str, _Known] = {}
         self.busy: set[str] = set()
@@ -111,14 +112,9 @@ class Treasurer(Plain):
                 self.busy.discard(body.key)
                 desk.close(body.key)
                 self._reply(desk, body.told)
-            case Done(told=Bought()):
-                if self.thinking is not None:
-                    self.thinking.bought(desk, body.key, body.told)
-                    self._look_again(desk)
-            case Done(told=Surveyed()):
-                if self.thinking is not None:
-                    self.thinking.surveyed(desk, body.told)
-                    self._look_again(desk)
+            case Done() if self.thinking is not None:
+                self.thinking.hears(desk, body.key, body.told)
+                self._look_again(desk)
             case said.StepsClosed():
                 self.known.pop(message.subject, None)
                 if self.thinking is not None:

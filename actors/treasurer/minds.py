@@ -18,6 +18,7 @@ from actors.treasurer.asking import (
     Provider,
     ProviderFailed,
     Reply,
+    SettleSoon,
     Standing,
     Survey,
     Surveyed,
@@ -29,6 +30,8 @@ SURVEY_S = 3.0
 """A provider that has not said by then whether it can be used cannot be used now."""
 ALOUD_LAST_S = 0.01
 """The last words follow when the reply is on its way to the log: it waits for nothing, and nobody waits for them."""
+SETTLE_S = 0.02
+"""Money that was not needed goes back in one commit with the next reservation, or with that of other calls."""
 ALOUD_CHARS = 120
 """To look for secrets letter by letter would cost more than the whole rest of a call."""
 
@@ -73,6 +76,8 @@ class Minds:
                 self._start(effect.key, partial(_after, asked.said.delay_s, asked))
             case Survey():
                 self._start(effect.key, self._survey)
+            case SettleSoon() as soon:
+                self._start(effect.key, partial(_after, SETTLE_S, soon))
             case Asking() as asking:
                 self._start(effect.key, partial(self._ask, asking))
 

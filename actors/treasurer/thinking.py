@@ -7,7 +7,7 @@ from actors.desk import Desk
 from actors.orchestrator.routing import Weights, complexity
 from actors.orchestrator.task import Task
 from actors.redaction import Redactor
-from actors.treasurer.asking import Bought, Model, Reply, Survey, Surveyed
+from actors.treasurer.asking import Bought, Model, Reply, SettleSoon, Survey, Surveyed
 from actors.treasurer.briefing import brief
 from actors.treasurer.buying import Buyer
 from actors.treasurer.call import Calls
@@ -52,7 +52,7 @@ class Thinking:
     def forget_all(self) -> None:
         """As after a crash: what was under way is gone."""
         self.runs, self.avoided, self.surveyed_s, self.buyer.spotless = {}, {}, None, set()
-        self.buyer.under_way, self.buyer.parked, self.buyer.recent = {}, {}, None
+        self.buyer.under_way, self.buyer.parked, self.buyer.recent, self.buyer.due = {}, {}, None, []
 
     def forget(self, steps: str) -> None:
         """The run is over."""
@@ -109,6 +109,15 @@ class Thinking:
 
     def surveyed(self, desk: Desk, found: Surveyed) -> None:
         self.buyer.surveyed, self.surveyed_s = looked_again(self.buyer.surveyed, found), desk.message.now_s
+
+    def hears(self, desk: Desk, key: str, told: Bought | SettleSoon | Surveyed) -> None:
+        match told:
+            case Bought():
+                self.bought(desk, key, told)
+            case SettleSoon():
+                self.buyer.settle(desk)
+            case Surveyed():
+                self.surveyed(desk, told)
 
     def bought(self, desk: Desk, key: str, told: Bought) -> None:
         """A reply, or none; what it did not cost may be enough for somebody who waits."""
