@@ -12,10 +12,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import nats
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
-
+from bus import client
+from bus.client import Client, NatsError
 from bus.errors import Unavailable
 from bus.parser import FastParser, Receive
 
@@ -194,7 +192,7 @@ async def connect(url: str, name: str = "witan", timeout_s: float = 5.0) -> Conn
 
     try:
         async with asyncio.timeout(timeout_s):
-            nc = await nats.connect(
+            nc = await client.connect(
                 url,
                 name=name,
                 allow_reconnect=True,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from nats.errors import Error as NatsError
 
+from bus.client import NatsError
 from bus.connection import Connection, header
 from bus.envelope import Record
 from bus.errors import Unavailable, WitanError

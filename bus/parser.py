@@ -7,8 +7,7 @@ has to wait for is taken here out of the bytes as they come; the stream gets the
 import asyncio
 from collections.abc import Callable
 
-from nats.aio.client import Client
-from nats.protocol.parser import Parser
+from bus.client import Client, Parser
 
 Receive = Callable[[bytes, bytes, bytes | None, bytes], None]
 """subject, reply subject, header block or None, body."""

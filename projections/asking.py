@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 import msgspec
 import structlog
-from nats.aio.client import Client
 from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import Service
 
+from bus.client import Client
 from bus.errors import Invalid, Unavailable, WitanError
 from projections.projector import Projection
 from projections.statements import VIEWS

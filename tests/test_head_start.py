@@ -13,7 +13,7 @@ from cli.config import Settings
 from cli.head_start import HeadStart
 from projections.store import Store
 
-NOT_AT_START = ("anthropic", "httpx", "httpx2", "ollama", "genai_prices", "duckdb", "pyarrow", "rich")
+NOT_AT_START = ("anthropic", "aiohttp", "httpx", "httpx2", "ollama", "genai_prices", "duckdb", "pyarrow", "rich")
 LOOK = f"""
 from cli import logs
 from cli.config import Settings

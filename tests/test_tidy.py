@@ -17,7 +17,7 @@ HOUSE = (*FLOORS, "ops", "tests")
 
 EFFECTS = "asyncio datetime logging multiprocessing os pathlib random secrets socket subprocess threading time uuid"
 IMPURE = {*EFFECTS.split(), "duckdb", "nats", "pykka", "structlog"}
-IMPURE_OURS = {"bus.ids.fresh_id", "bus.jetstream", "bus.connection", "bus.server", "actors.shell"}
+IMPURE_OURS = {"bus.ids.fresh_id", "bus.client", "bus.jetstream", "bus.connection", "bus.server", "actors.shell"}
 IMPURE_MODULES = {
     "actors/orchestrator/workflow.py": "reads the workflow files",
     "actors/orchestrator/rules.py": "reads the routing files",
@@ -63,6 +63,7 @@ IMPURE_MODULES = {
     "actors/treasurer/providers/reaper.py": "a process of its own",
     "actors/treasurer/prices.py": "reads price files, and prices change with the day",
     "actors/treasurer/providers/openai.py": "asks over the network",
+    "actors/treasurer/providers/chat_http.py": "asks over the network",
     "actors/treasurer/providers/ollama.py": "asks over the network",
     "actors/agent/playbooks.py": "reads the playbook files",
     "actors/agent/role.py": "reads the role files",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from actors.treasurer.asking import Model, Prompt, ProviderFailed, Reply, Standing
 from actors.treasurer.providers.anthropic_faults import fault, said
-from actors.treasurer.providers.anthropic_stream import Events, Telling
+from actors.treasurer.providers.anthropic_stream import Telling
 from actors.treasurer.providers.anthropic_words import Able, request
+from actors.treasurer.providers.events import Events
 from actors.treasurer.providers.failures import wait_of
 from actors.treasurer.providers.loading import aside, load_sockets
 from bus.messages.base import Pieces

@@ -106,7 +106,7 @@ class Hearing:
         self.error: object = None
         self.size = 0
 
-    def take(self, line: str) -> str:
+    def take(self, line: bytes) -> str:
         """One piece; what it adds to the text."""
         try:
             chunk = _decode(line)

@@ -1,0 +1,85 @@
+"""The chat-completions interface over aiohttp: its session, and what is read out of a response."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from actors.treasurer.providers.chat_stream import Hearing, Malformed
+from actors.treasurer.providers.events import Events
+from actors.treasurer.providers.failures import Refusal, is_loopback
+
+if TYPE_CHECKING:
+    import aiohttp
+
+CONNECT_S, DRAIN_S = 10.0, 0.25
+KEPT_S = 5.0
+"""Calls have no limit but money; so long a connection is kept for the next one."""
+LARGE_BYTES = 1024 * 1024
+"""A larger request is sent in pieces, so that others are heard in between."""
+BODY_MAX_BYTES = 64 * 1024
+
+
+def loaded(address: str) -> ssl.SSLContext | bool:
+    """All that takes long: the client, and what an encrypted address is checked by; the others need none."""
+    import aiohttp  # noqa: F401
+
+    if not address.startswith("https:"):
+        return False
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def session(address: str, checked_by: ssl.SSLContext | bool) -> "aiohttp.ClientSession":
+    """On the loop. A proxy that the environment names is for what is elsewhere."""
+    import aiohttp
+
+    roads = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=checked_by)
+    times = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+    jar, proxied = aiohttp.DummyCookieJar(), not is_loopback(address)
+    return aiohttp.ClientSession(connector=roads, timeout=times, cookie_jar=jar, trust_env=proxied)
+
+
+def sent(body: bytes) -> Any:
+    """A request's body as it goes out."""
+    return body if len(body) <= LARGE_BYTES else BytesIO(body)
+
+
+async def hear(response: "aiohttp.ClientResponse", hearing: Hearing, heard: Callable[[str], None]) -> None:
+    """Take the stream's events in, to its last one."""
+    import aiohttp
+
+    if response.content_type != "text/event-stream":
+        raise Malformed(f"an answer of type {response.content_type!r} instead of a stream")
+    events, chunks = Events(), response.content.iter_any()
+    async for chunk in chunks:
+        for event in events.feed(chunk):
+            if event == b"[DONE]":
+                with suppress(TimeoutError, aiohttp.ClientError):
+                    async with asyncio.timeout(DRAIN_S):  # read to the end, the connection serves again
+                        async for _ in chunks:
+                            pass
+                return
+            if said := hearing.take(event):
+                heard(said)
+            if hearing.error:
+                return
+
+
+async def refusal_of(response: "aiohttp.ClientResponse") -> Refusal:
+    """What it says instead of a reply."""
+    body = await bytes_of(response, BODY_MAX_BYTES)
+    return Refusal(response.status, response.headers, body.decode("utf-8", "replace"))
+
+
+async def bytes_of(response: "aiohttp.ClientResponse", most: int) -> bytes:
+    """The body, or as much of it as anybody needs."""
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > most:
+            break
+    return body[:most]
