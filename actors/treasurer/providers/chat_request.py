@@ -86,16 +86,15 @@ def messages_of(turns: tuple[Turn, ...], signed: bool = False) -> Iterator[Piece
     """
     waiting: list[str] = []
     for turn in turns:
-        answers = {block.id: block for block in turn.blocks if isinstance(block, Answered)}
+        answers, texts, calls = _sorted(turn)
         for call in waiting:
             answer = spoken(answers.pop(call)) if call in answers else UNANSWERED
             yield {"role": "tool", "tool_call_id": call, "content": answer}
         strays = [Text(spoken(block), f"the answer to call {block.id}") for block in answers.values()]
-        texts = [*strays, *(block for block in turn.blocks if isinstance(block, Text))]
-        own = [text for text in texts if turn.role == "assistant" and not text.source]
-        if words := together(text for text in texts if text not in own):
+        own = [text for text in texts if not text.source] if turn.role == "assistant" else []
+        foreign = [text for text in texts if text.source] if own else texts
+        if words := together([*strays, *foreign]):
             yield {"role": "user", "content": words}
-        calls = [block for block in turn.blocks if isinstance(block, Asked) and turn.role == "assistant"]
         waiting = [call.id for call in calls]
         said = together(own)
         if said or calls:
@@ -105,6 +104,21 @@ def messages_of(turns: tuple[Turn, ...], signed: bool = False) -> Iterator[Piece
             yield message
     for call in waiting:
         yield {"role": "tool", "tool_call_id": call, "content": UNANSWERED}
+
+
+def _sorted(turn: Turn) -> tuple[dict[str, Answered], list[Text], list[Asked]]:
+    """The blocks of each kind; only a model itself calls tools. A long conversation is gone through at each call."""
+    answers: dict[str, Answered] = {}
+    texts: list[Text] = []
+    calls: list[Asked] = []
+    for block in turn.blocks:
+        if isinstance(block, Answered):
+            answers[block.id] = block
+        elif isinstance(block, Text):
+            texts.append(block)
+        elif turn.role == "assistant":
+            calls.append(block)
+    return answers, texts, calls
 
 
 def together(texts: Iterable[Text]) -> str:
@@ -156,4 +170,7 @@ def encoded(body: Pieces) -> bytes:
 
 
 def _json(pieces: Pieces) -> str:
-    return json.dumps(pieces, ensure_ascii=False)
+    try:
+        return msgspec.json.encode(pieces).decode()
+    except UnicodeEncodeError:
+        return json.dumps(pieces, ensure_ascii=False)

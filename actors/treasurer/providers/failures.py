@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import cache
 from math import isfinite
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -167,12 +168,14 @@ def _number(text: str) -> float | None:
     return number if isfinite(number) and number >= 0 else None
 
 
+@cache
 def is_loopback(address: str) -> bool:
     """Whether an address is this machine's own."""
     host = (urlsplit(address).hostname or "") if is_plain(address) else ""
     return host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.")
 
 
+@cache
 def is_plain(address: str) -> bool:
     """Whether it says where a server is and nothing else."""
     try:
