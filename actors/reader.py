@@ -21,4 +21,5 @@ class Reader:
         return self._wires.bridge.run(self._wires.log.last(subject))
 
     def blob(self, digest: str) -> bytes:
-        return self._wires.bridge.run(self._wires.blobs.get(digest))
+        known = self._wires.blobs.known(digest)
+        return self._wires.bridge.run(self._wires.blobs.get(digest)) if known is None else known

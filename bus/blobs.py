@@ -18,6 +18,8 @@ INLINE_MAX_BYTES = 32 * 1024
 CHUNK_BYTES = 128 * 1024
 MIND_BYTES, MIND_MAX_BYTES = 16 * 1024 * 1024, 256 * 1024
 """So much of what was kept or read last stays in mind, each up to this size: what has such a name never changes."""
+THERE = b'"err_code":10071'
+"""The server's word for a subject that is not where it was expected."""
 _STREAM = f"OBJ_{ARTIFACTS}"
 
 
@@ -40,24 +42,30 @@ class Blobs:
     async def put(self, content: bytes) -> str:
         """Keep it, unless it is there; answer its name.
 
-        What is short is sent while the question is under way whether it is there: nearly always it is not.
+        What is short is sent at once, with an entry that the store only takes where there is none: nearly always so.
         """
         digest = sha256(content)
         if digest in self._mind:
             return digest
+        if len(content) > CHUNK_BYTES and await self._keeps(digest, content):
+            return digest
+        first = headers(Nats_Expected_Last_Subject_Sequence="0")
+        if not await self._upload(digest, content, first) and not await self._keeps(digest, content):
+            await self._upload(digest, content, headers(Nats_Rollup="sub"))
+        self._remember(digest, content)
+        return digest
+
+    async def _keeps(self, digest: str, content: bytes) -> bool:
+        """Whether it is there, and whole: half of an upload may be all that came."""
+        try:
+            return await self.get(digest) == content
+        except (Missing, Broken):
+            return False
+
+    async def _upload(self, digest: str, content: bytes, block: bytes) -> bool:
+        """Its pieces, and the entry that names them; whether the store took that."""
         upload = secrets.token_hex(11)  # what a broken upload left behind is never read
         chunks = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
-        subject = f"$O.{ARTIFACTS}.C.{upload}"
-        ahead = chunks[:1] if len(chunks) == 1 else []
-        there, *_ = await asyncio.gather(self.has(digest), *(self._store(subject, chunk, None) for chunk in ahead))
-        if there:
-            if ahead:
-                wish = json.dumps({"filter": subject}).encode()
-                await self._connection.request(f"$JS.API.STREAM.PURGE.{_STREAM}", wish)
-            self._remember(digest, content)
-            return digest
-        for chunk in chunks[len(ahead) :]:
-            await self._store(subject, chunk, None)
         told = {
             "name": digest,
             "bucket": ARTIFACTS,
@@ -67,16 +75,26 @@ class Blobs:
             "digest": "SHA-256=" + urlsafe_b64encode(hashlib.sha256(content).digest()).decode(),
             "options": {"max_chunk_size": CHUNK_BYTES},
         }
-        await self._store(_meta_subject(digest), json.dumps(told).encode(), headers(Nats_Rollup="sub"))
-        self._remember(digest, content)
-        return digest
+        subject, entry = f"$O.{ARTIFACTS}.C.{upload}", json.dumps(told).encode()
+        for chunk in chunks[:-1]:
+            await self._store(subject, chunk)
+        sent = [self._store(subject, chunk) for chunk in chunks[-1:]]
+        *_, taken = await asyncio.gather(*sent, self._store(_meta_subject(digest), entry, block))
+        if not taken:
+            wish = json.dumps({"filter": subject}).encode()
+            await self._connection.request(f"$JS.API.STREAM.PURGE.{_STREAM}", wish)
+        return taken
 
     async def has(self, digest: str) -> bool:
         return await self._told(digest) is not None
 
+    def known(self, digest: str) -> bytes | None:
+        """The content, if it is in mind; from any thread."""
+        return self._mind.get(digest)
+
     async def get(self, digest: str) -> bytes:
         """The content, checked against its name."""
-        if (known := self._mind.get(digest)) is not None:
+        if (known := self.known(digest)) is not None:
             return known
         told = await self._told(digest)
         if told is None:
@@ -129,7 +147,11 @@ class Blobs:
             self._connection.drop_inbox(inbox)
         return b"".join(parts)
 
-    async def _store(self, subject: str, body: bytes, block: bytes | None) -> None:
+    async def _store(self, subject: str, body: bytes, block: bytes | None = None) -> bool:
+        """Whether the store took it; False: there is one already."""
         reply = await self._connection.request(subject, body, block, timeout_s=10)
+        if THERE in reply.body:
+            return False
         if reply.status or b'"error"' in reply.body:
             raise Unavailable(f"the artifact store did not take a chunk: {reply.body.decode(errors='replace')[:200]}")
+        return True

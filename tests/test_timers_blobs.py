@@ -166,6 +166,24 @@ def test_a_torn_upload_does_no_harm(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_half_an_upload_of_a_short_text_is_made_whole_by_the_next(tmp_path: Path) -> None:
+    """Its entry was taken and its one piece was not."""
+
+    async def story(server: Server) -> None:
+        content = b"short"
+        async with a_connection(server.url) as connection:
+            digest = await Blobs(connection).put(content)
+            told = await Blobs(connection)._told(digest)
+            meta = msgspec.json.encode({**(told or {}), "nuid": "nothing"})
+            await connection.request(blobs._meta_subject(digest), meta, headers(Nats_Rollup="sub"))
+            with pytest.raises(Broken):
+                await Blobs(connection).get(digest)
+            assert await Blobs(connection).put(content) == digest
+            assert await Blobs(connection).get(digest) == content
+
+    told(tmp_path, story)
+
+
 def test_a_killed_server_keeps_what_was_put(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         content = random.Random(4).randbytes(1_000_000)
