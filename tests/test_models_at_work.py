@@ -88,6 +88,7 @@ def test_a_model_does_the_work_and_is_paid_for_from_the_budget(tmp_path: Path, m
         events = until(app, task.TaskCompleted, task.PersonAsked)
         path = next(event.path for event in events if type(event).__name__ == "WorkspaceOpened")
         assert Path(path, "hello.py").read_text() == "print('hello')\n"
+        events = until(app, budget.FundsSettled, count=3)
     assert any(isinstance(event, task.TaskCompleted) for event in events)
     replies = [event for event in events if isinstance(event, call.ModelReplied)]
     assert [reply.text for reply in replies] == ["I write it.", "I run it.", "Done."]

@@ -111,7 +111,8 @@ def test_three_members_and_a_judge_answer_side_by_side_and_nobody_overhears_them
         assert {"openai/gpt-4o", "openai/gpt-4o-mini", "openai/gpt-4.1"} <= offered(app).keys()
         members = [opinion(app, f"m{place}", f"openai/{each['id']}") for place, each in enumerate(MODELS, 1)]
         convene(app, "t-c1", *members, opinion(app, "j1", purpose="judge"))
-        events = until(app, *ENDS, count=4)
+        until(app, *ENDS, count=4)
+        events = until(app, budget.FundsSettled, count=4)
         records = whole(app)
     replies = [event for event in events if isinstance(event, call.ModelReplied)]
     assert sorted(each.model for each in replies) == ["gpt-4.1", "gpt-4o", "gpt-4o", "gpt-4o-mini"]
@@ -166,7 +167,8 @@ def test_twenty_councils_at_once_spend_no_more_than_the_councils_cap_on_the_log_
         for number in range(20):
             members = [opinion(app, f"m{place}", f"openai/{each['id']}") for place, each in enumerate(MODELS, 1)]
             convene(app, f"t{number}-c1", *members)
-        events = until(app, *ENDS, count=60)
+        until(app, *ENDS, count=60)
+        events = until(app, budget.FundsSettled, count=len(server.bill))
         records = whole(app)
     ends = [event for event in events if isinstance(event, ENDS)]
     refused = [each for each in ends if isinstance(each, call.ModelFailed)]
