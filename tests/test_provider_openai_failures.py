@@ -3,14 +3,22 @@
 import asyncio
 import json
 import logging
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
 import traceback
+from base64 import b64encode
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.treasurer.asking import ProviderFailed, Reply
+from actors.treasurer.providers import chat_http
 from actors.treasurer.providers.chat_presets import PRESETS
 from actors.treasurer.providers.failures import Refusal, failed, wait_of
 from actors.treasurer.providers.openai import OpenAI
@@ -207,3 +215,54 @@ def test_who_stops_waiting_hangs_up() -> None:
     with FakeOpenAI() as server:
         server.say(streamed(HELLO, "hang"))
         run(cancel, adapter(server))
+
+
+def test_a_server_that_cannot_prove_who_it_is_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when what it would be checked by could not be loaded."""
+    certificate, heard = tmp_path / "own.pem", list[bytes]()
+    wish = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    made = ["openssl", *wish.split(), "-keyout", str(certificate), "-out", str(tmp_path / "public.pem")]
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not here, so no certificate can be made")
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "public.pem", certificate)
+
+    def serve(listening: socket.socket) -> None:
+        for _ in range(2):
+            with suppress(OSError), context.wrap_socket(listening.accept()[0], server_side=True) as talk:
+                heard.append(talk.recv(1000))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        address = f"https://127.0.0.1:{listening.getsockname()[1]}/v1"
+        for _ in range(2):
+            error = failure(OpenAI(PRESETS["openai"], {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": address}))
+            assert error.charged == "nothing" and "ertificate" in error.reason
+            monkeypatch.setattr(chat_http, "loaded", lambda _: 1 / 0)
+        thread.join(LONG_S)
+    assert not any(heard)
+
+
+def test_a_proxy_of_the_environment_is_asked_and_passwords_of_others_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password else")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with FakeOpenAI() as server:
+        monkeypatch.setenv("http_proxy", f"http://me:p%40ss@127.0.0.1:{server.port}")
+        monkeypatch.setenv("no_proxy", "elsewhere.example")
+        assert chat_http._proxy_for("http://models.elsewhere.example/v1") == ""
+        provider = OpenAI(PRESETS["openai"], {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://models.example/v1"})
+        assert ask(provider).stop == "end"
+    (asked,) = server.asked
+    assert asked.path == "http://models.example/v1/chat/completions"
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert asked.headers["proxy-authorization"] == f"Basic {b64encode(b'me:p@ss').decode()}"
+
+
+def test_a_proxy_without_a_scheme_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "127.0.0.1:3128")
+    assert chat_http._proxy_for("https://models.example/v1") == "http://127.0.0.1:3128"
+    assert chat_http._proxy_for("https://localhost/v1") == ""

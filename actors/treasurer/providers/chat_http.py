@@ -2,10 +2,13 @@
 
 import asyncio
 import ssl
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from actors.treasurer.providers.chat_stream import Hearing, Malformed
 from actors.treasurer.providers.events import Events
@@ -22,25 +25,44 @@ LARGE_BYTES = 1024 * 1024
 BODY_MAX_BYTES = 64 * 1024
 
 
-def loaded(address: str) -> ssl.SSLContext | bool:
+def loaded(address: str) -> ssl.SSLContext | None:
     """All that takes long: the client, and what an encrypted address is checked by; the others need none."""
     import aiohttp  # noqa: F401
 
     if not address.startswith("https:"):
-        return False
+        return None
     import httpx2
 
     return httpx2.create_ssl_context()
 
 
-def session(address: str, checked_by: ssl.SSLContext | bool) -> "aiohttp.ClientSession":
-    """On the loop. A proxy that the environment names is for what is elsewhere."""
+def session(address: str, checked_by: ssl.SSLContext | None) -> "aiohttp.ClientSession":
+    """On the loop. Whatever is encrypted is checked, if need be by what Python itself has.
+
+    The client could look for a proxy itself, but would then look for passwords too, at each request and in a file that
+    is not ours (`.netrc`), and refuse to send a key beside one.
+    """
     import aiohttp
 
-    roads = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=checked_by)
+    roads = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=checked_by or True)
     times = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
-    jar, proxied = aiohttp.DummyCookieJar(), not is_loopback(address)
-    return aiohttp.ClientSession(connector=roads, timeout=times, cookie_jar=jar, trust_env=proxied)
+    proxy, jar = urlsplit(_proxy_for(address)), aiohttp.DummyCookieJar()
+    plain = proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl() or None
+    if not proxy.username:
+        return aiohttp.ClientSession(connector=roads, timeout=times, cookie_jar=jar, proxy=plain)
+    with warnings.catch_warnings():  # version 4 will want it in another way
+        warnings.simplefilter("ignore", DeprecationWarning)
+        auth = aiohttp.BasicAuth(unquote(proxy.username), unquote(proxy.password or ""))
+        return aiohttp.ClientSession(connector=roads, timeout=times, cookie_jar=jar, proxy=plain, proxy_auth=auth)
+
+
+def _proxy_for(address: str) -> str:
+    """The proxy that the environment names for what is elsewhere."""
+    parts, proxies = urlsplit(address), getproxies()
+    if is_loopback(address) or proxy_bypass(parts.hostname or ""):
+        return ""
+    named = proxies.get(parts.scheme) or proxies.get("all", "")
+    return named if "://" in named or not named else f"http://{named}"
 
 
 def sent(body: bytes) -> Any:

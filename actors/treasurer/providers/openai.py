@@ -43,7 +43,7 @@ class OpenAI:
         self.preset = preset
         self._environ = environ
         self._session: aiohttp.ClientSession | None = None
-        self._certificates: ssl.SSLContext | bool = False
+        self._certificates: ssl.SSLContext | None = None
         self._shapes: dict[tuple[str, bool], Shape] = {}
         """What is known of how a model, with tools or without, wants to be asked."""
         self._seen = b""
