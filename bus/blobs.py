@@ -85,9 +85,6 @@ class Blobs:
             await self._connection.request(f"$JS.API.STREAM.PURGE.{_STREAM}", wish)
         return taken
 
-    async def has(self, digest: str) -> bool:
-        return await self._told(digest) is not None
-
     def known(self, digest: str) -> bytes | None:
         """The content, if it is in mind; from any thread."""
         return self._mind.get(digest)

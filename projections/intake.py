@@ -58,11 +58,11 @@ class Intake:
 
     async def fresh(self) -> None:
         """Wait until all is in the tables but what came just now."""
-        self._asked = self._loop.time()
+        self._asked = now = self._loop.time()
         self._plan()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
-                while min(self._since, self._busy_since) < self._asked - STALE_S:
+                while min(self._since, self._busy_since) < now - STALE_S:
                     self._hand_over()
                     await asyncio.shield(self._over)
 

@@ -61,7 +61,8 @@ class Buyer:
         self.looked_up = ("", "", False)
         """A council, the commit that asked for opinions, and whether the council sat when that was heard."""
         self.due: list[tuple[str, int]] = []
-        """Reservations of which the log has the end of the call, and what it cost."""
+        """Reservations of which the log has the end of the call, and there what it cost: what it does not say, a crash
+        would charge in full, so that is settled at once."""
         self.newest = 0
         """Where on the log the newest call stood when this life began."""
 

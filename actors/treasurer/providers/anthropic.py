@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "anthropic"
 KEY, BASE_URL = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
 CONNECT_S, MODELS_S, DRAIN_S = 10.0, 2.0, 0.25
+EVENT_MAX_BYTES = 8 * 1024 * 1024
 
 _LIMITS = {
     "claude-opus-5-5": (1_000_000, 128_000),
@@ -125,7 +126,7 @@ class Anthropic:
             kind = response.headers.get("content-type", "")
             if not kind.startswith("text/event-stream"):
                 raise telling.failed("model_error", f"an answer of type {kind or 'none'!r} instead of a stream")
-            events, chunks = Events(), response.http_response.aiter_bytes()
+            events, chunks = Events(EVENT_MAX_BYTES), response.http_response.aiter_bytes()
             async for chunk in chunks:
                 for event in events.feed(chunk):
                     piece = telling.hear(event)

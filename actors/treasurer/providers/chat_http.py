@@ -22,7 +22,7 @@ KEPT_S = 5.0
 """Calls have no limit but money; so long a connection is kept for the next one."""
 LARGE_BYTES = 1024 * 1024
 """A larger request is sent in pieces, so that others are heard in between."""
-BODY_MAX_BYTES = 64 * 1024
+EVENT_MAX_BYTES, BODY_MAX_BYTES = 4 * 1024 * 1024, 64 * 1024
 
 
 def loaded(address: str) -> ssl.SSLContext | None:
@@ -48,11 +48,9 @@ def session(address: str, checked_by: ssl.SSLContext | None) -> "aiohttp.ClientS
     times = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
     proxy, jar = urlsplit(_proxy_for(address)), aiohttp.DummyCookieJar()
     plain = proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl() or None
-    if not proxy.username:
-        return aiohttp.ClientSession(connector=roads, timeout=times, cookie_jar=jar, proxy=plain)
-    with warnings.catch_warnings():  # version 4 will want it in another way
+    with warnings.catch_warnings():  # version 4 will want the password in another way
         warnings.simplefilter("ignore", DeprecationWarning)
-        auth = aiohttp.BasicAuth(unquote(proxy.username), unquote(proxy.password or ""))
+        auth = aiohttp.BasicAuth(unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
         return aiohttp.ClientSession(connector=roads, timeout=times, cookie_jar=jar, proxy=plain, proxy_auth=auth)
 
 
@@ -76,7 +74,7 @@ async def hear(response: "aiohttp.ClientResponse", hearing: Hearing, heard: Call
 
     if response.content_type != "text/event-stream":
         raise Malformed(f"an answer of type {response.content_type!r} instead of a stream")
-    events, chunks = Events(), response.content.iter_any()
+    events, chunks = Events(EVENT_MAX_BYTES), response.content.iter_any()
     async for chunk in chunks:
         for event in events.feed(chunk):
             if event == b"[DONE]":

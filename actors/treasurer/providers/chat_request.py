@@ -170,7 +170,4 @@ def encoded(body: Pieces) -> bytes:
 
 
 def _json(pieces: Pieces) -> str:
-    try:
-        return msgspec.json.encode(pieces).decode()
-    except UnicodeEncodeError:
-        return json.dumps(pieces, ensure_ascii=False)
+    return encoded(pieces).decode()

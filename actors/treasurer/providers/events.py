@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 STREAM_MAX_BYTES = 64 * 1024 * 1024
-EVENT_MAX_BYTES = 8 * 1024 * 1024
 
 
 class Events:
     """The data of one event after the other, from bytes that are cut anywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, event_max_bytes: int) -> None:
+        self._most = event_max_bytes
         self._line: list[bytes] = []
         self._line_bytes = self._bytes = 0
         self._data: list[bytes] = []
@@ -22,7 +22,7 @@ class Events:
             yield from self._read(lines)
         self._line.append(rest)
         self._line_bytes += len(rest)
-        if self._line_bytes > EVENT_MAX_BYTES or self._bytes > STREAM_MAX_BYTES:
+        if self._line_bytes > self._most or self._bytes > STREAM_MAX_BYTES:
             raise ValueError("it is larger than any reply")
 
     def _read(self, lines: list[bytes]) -> Iterator[bytes]:

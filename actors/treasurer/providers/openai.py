@@ -1,6 +1,6 @@
 """OpenAI and all who speak its chat-completions interface: DeepSeek, Gemini, OpenRouter, and servers of one's own.
 
-It is spoken over aiohttp, which takes a third of the processor time that httpx2 does, with parsers in C. The `openai`
+It is spoken over aiohttp, which takes less than half of the processor time that httpx2 does. The `openai`
 package would bring retries, a second set of time-outs and types that other providers' answers do not fit, for one POST
 and one stream of events.
 """
