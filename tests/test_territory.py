@@ -35,7 +35,7 @@ def reference(globs: tuple[str, ...], path: str) -> bool:
 
 SHORT = [
     path
-    for length in range(1, 8)
+    for length in range(1, 9)
     for path in map("".join, itertools.product("ab/", repeat=length))
     if "//" not in path and path.strip("/") == path
 ]
@@ -94,6 +94,7 @@ def test_a_territory_allows_what_the_same_regular_expression_allows(globs: tuple
 @example(("a*",), ("*b",))
 @example(("a/**", "!a/b/**"), ("a/b/*",))
 @example(("**/a", "!**/a"), ("**",))
+@example(("aa/aa/aa",), ("**",))
 def test_territories_overlap_exactly_when_some_path_is_in_both(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     wanted = [re.compile("|".join(as_regex(g) for g in globs if g[0] != "!") or r"(?!)") for globs in (one, other)]
     excluded = re.compile("|".join(as_regex(glob[1:]) for glob in (*one, *other) if glob[0] == "!") or r"(?!)")
