@@ -11,10 +11,9 @@ and in base64, not in pieces.
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
-from urllib.parse import unquote
 
 from actors.shapes import Span, shapes_in, unfinished
 
@@ -22,6 +21,8 @@ SECRET_MIN_CHARS = 8
 """Shorter ones would be found everywhere."""
 GAP_MAX_BYTES = 100
 """So much may stand between two letters of a secret."""
+SHORT_CHARS, SHORT_KEPT = 4000, 200
+"""Names of tools and models come again and again, and what a model says once more in the next prompt."""
 
 _SMALL = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 _LEFT_OUT = bytes(each for each in range(128) if not chr(each).isalnum())
@@ -92,6 +93,7 @@ class Redactor:
         for name, value in secrets.items():
             if len(value) >= SECRET_MIN_CHARS:
                 self._know(re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:64] or "secret", value)
+        self._short = lru_cache(SHORT_KEPT)(self._whole)
 
     def _know(self, name: str, value: str) -> None:
         content = value.encode("utf-8", "surrogatepass")
@@ -104,6 +106,9 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without secrets; the very same when there are none."""
+        return self._short(text) if len(text) <= SHORT_CHARS else self._whole(text)
+
+    def _whole(self, text: str) -> str:
         content = text.encode("utf-8", "surrogatepass")
         redacted = self.raw(content)
         return text if redacted is content else redacted.decode("utf-8", "surrogatepass")
@@ -229,22 +234,3 @@ def _meant(unit: re.Match[bytes]) -> bytes:
         case b"&", _:
             return _ENTITIES.get(said[1:-1], said)
     return said
-
-
-_NAMES = re.compile(r"(?:API)?KEYS?|TOKENS?|SECRETS?|[A-Z]*PASS(?:WORD|WD|PHRASE)?|PWD|CREDENTIALS?|PAT").fullmatch
-_NAMES_OF_PLACES = re.compile(r"FILE|PATH|DIR|NAME|ID|USER|HOST|PORT|SOCK|URL|URI|TTL|MAX").fullmatch
-_place = re.compile(r"(?:/|~|\.{1,2}/)[^\s]*|\d{1,15}(?:\.\d+)?|https?://[^@]*", re.DOTALL).fullmatch
-_in_address = re.compile(r"://[^\s:/@]*:([^\s@/]+)@")
-
-
-def secrets_of(environ: Mapping[str, str]) -> dict[str, str]:
-    """The values of the variables whose names speak of keys, and the passwords in addresses."""
-    found: dict[str, str] = {}
-    for name, value in environ.items():
-        words = re.split(r"[^A-Z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).upper())
-        spoken = any(map(_NAMES, words)) and not _NAMES_OF_PLACES(words[-1])
-        if password := _in_address.search(value):
-            found[name] = unquote(password[1])
-        elif spoken and not _place(value):
-            found[name] = value
-    return {name: value for name, value in found.items() if len(value) >= SECRET_MIN_CHARS}

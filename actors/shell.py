@@ -376,7 +376,7 @@ class Shell(pykka.ThreadingActor):
     def _send_beats(self, beats: list[tuple[str, bytes]]) -> None:
         for agent, body in beats:
             if self.wires.connection.connected:
-                self.wires.connection.publish(f"live.heartbeat.{agent}".encode(), body)
+                self.wires.connection.murmur(f"live.heartbeat.{agent}".encode(), body)
         self.wires.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
 
     def _tell_beat(self) -> None:

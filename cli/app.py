@@ -29,7 +29,8 @@ from actors.orchestrator.decide import Orchestrator
 from actors.orchestrator.rules import read_rules
 from actors.orchestrator.workflow import Workflow
 from actors.outbox import Wires
-from actors.redaction import Redactor, secrets_of
+from actors.redaction import Redactor
+from actors.secrets import secrets_of
 from actors.supervisor import Supervisor
 from actors.treasurer.budget import Caps
 from actors.treasurer.buying import Buyer
@@ -201,7 +202,7 @@ class App:
 
     def _publish(self, subject: str, body: bytes) -> None:
         if self.connection.connected:
-            self.connection.publish(subject.encode(), body)
+            self.connection.murmur(subject.encode(), body)
 
 
 def _hosts(settings: Settings, script: Script, team: Team) -> list[Decider]:

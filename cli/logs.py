@@ -40,7 +40,8 @@ def _without_secrets(logger: Any, method: str, line: str) -> str:
 
 @cache
 def _redactor() -> Any:
-    from actors.redaction import Redactor, secrets_of
+    from actors.redaction import Redactor
+    from actors.secrets import secrets_of
 
     return Redactor(secrets_of(os.environ))
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from actors.redaction import Redactor, secrets_of
+from actors.redaction import Redactor
+from actors.secrets import secrets_of
 from actors.shapes import looks_random
 
 KEY = "wNq3-7Zr_Tb9xK2mLp5vYc8H"

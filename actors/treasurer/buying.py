@@ -61,10 +61,16 @@ class Buyer:
         self.looked_up = ("", "", False)
         """A council, the commit that asked for opinions, and whether the council sat when that was heard."""
         self.due: list[tuple[str, int]] = []
-        """Reservations of which the log has the end of the call, and there what it cost: what it does not say, a crash
-        would charge in full, so that is settled at once."""
+        """Reservations of calls whose end is on the log, and says what they cost; all others are settled at once."""
+        self.settling = False
+        """It will be settled before long, whether another call begins or not."""
         self.newest = 0
         """Where on the log the newest call stood when this life began."""
+
+    def forget_all(self) -> None:
+        """As after a crash: what was under way is gone."""
+        self.under_way, self.parked, self.recent, self.spotless = {}, {}, None, set()
+        self.due, self.settling = [], False
 
     def buy(self, desk: Desk, wanted: Wanted, facts: Facts, worded: Callable[[Model, Chosen], Worded]) -> bool:
         """Begin to buy it of whoever suits best. False: there is nobody to ask, and the run has been told so."""
@@ -186,15 +192,17 @@ class Buyer:
         )
         self._end(desk, wanted, replied)
         if micro:
-            if not self.due:
+            if not self.settling:
+                self.settling = True
                 desk.perform(SETTLE, SettleSoon())
             self.due.append((wanted.reservation, micro))
         else:
             purse.settle(desk, wanted.reservation, 0, unknown=micro is None)
         self._is_well(desk, chosen)
 
-    def settle(self, desk: Desk) -> None:
+    def settle(self, desk: Desk, at_last: bool = False) -> None:
         """Give back what the calls did not cost whose end is on the log."""
+        self.settling = self.settling and not at_last
         for reservation, micro in self.due:
             purse.settle(desk, reservation, micro)
         self.due.clear()

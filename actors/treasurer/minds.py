@@ -30,7 +30,7 @@ SURVEY_S = 3.0
 """A provider that has not said by then whether it can be used cannot be used now."""
 ALOUD_LAST_S = 0.01
 """The last words follow when the reply is on its way to the log: it waits for nothing, and nobody waits for them."""
-SETTLE_S = 0.02
+SETTLE_S = 0.1
 """Money that was not needed goes back in one commit with the next reservation, or with that of other calls."""
 ALOUD_CHARS = 120
 """To look for secrets letter by letter would cost more than the whole rest of a call."""

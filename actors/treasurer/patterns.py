@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 DATE_DIGITS, NUMBERS_MAX = 4, 4
 
@@ -17,6 +18,7 @@ def place_of(name: str, prefer: Sequence[str]) -> int:
     return next((place for place, glob in enumerate(prefer) if matches(glob, name)), len(prefer))
 
 
+@lru_cache(1000)
 def matches(glob: str, name: str) -> bool:
     return fnmatchcase(name.lower(), glob.lower())
 
@@ -32,4 +34,6 @@ def could_be(pin: str, provider: str) -> bool:
 
 def in_one_line(reason: str) -> str:
     """Whoever lists models may call them anything; a reason is one line, without marks that a terminal obeys."""
+    if reason.isprintable():
+        return reason
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in reason)

@@ -51,8 +51,8 @@ class Thinking:
 
     def forget_all(self) -> None:
         """As after a crash: what was under way is gone."""
-        self.runs, self.avoided, self.surveyed_s, self.buyer.spotless = {}, {}, None, set()
-        self.buyer.under_way, self.buyer.parked, self.buyer.recent, self.buyer.due = {}, {}, None, []
+        self.runs, self.avoided, self.surveyed_s = {}, {}, None
+        self.buyer.forget_all()
 
     def forget(self, steps: str) -> None:
         """The run is over."""
@@ -115,7 +115,7 @@ class Thinking:
             case Bought():
                 self.bought(desk, key, told)
             case SettleSoon():
-                self.buyer.settle(desk)
+                self.buyer.settle(desk, at_last=True)
             case Surveyed():
                 self.surveyed(desk, told)
 

@@ -22,7 +22,8 @@ def status(form: Form) -> int:
 
     No key is printed. Needs no running Witan. Ends with 0 when at least one can be used, with 3 when none can.
     """
-    from actors.redaction import Redactor, secrets_of
+    from actors.redaction import Redactor
+    from actors.secrets import secrets_of
     from actors.treasurer.choosing import INSTALL
     from actors.treasurer.providers.all import providers
     from cli.survey import survey
