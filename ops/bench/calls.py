@@ -1,7 +1,7 @@
 """What a call costs beyond the model's own time: through Witan, paid and recorded, beside the bare client.
 
-Through Witan is from where a follower of the log sees `ModelRequested` to where it sees `ModelReplied`: the choice of
-a model, the prompt, the reservation, three commits in two durable parcels, the request, the stream, the settlement.
+Through Witan is from where `ModelRequested` stands on the log to where `ModelReplied` does: the choice of a model, the
+prompt, the reservation, three commits in two durable parcels, the request, the stream, the settlement.
 The bare client is the same adapter with a prompt as long as the conversation's. The server says how long it thought,
 and that is taken off both, so what is compared is what each of them adds. Fifty at once think for a second, more or
 less by a half: a client alone could not keep up with fifty that think for twenty thousandths.
@@ -11,7 +11,10 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
+
+import nats
 
 from actors.treasurer.asking import Answered, Asked, Prompt, Text, Turn
 from actors.treasurer.providers.chat_presets import PRESETS
@@ -30,6 +33,7 @@ CALLS = {1: 200, 50: 20}
 """So many at once: so many calls of each."""
 THINK_S = {1: (0.02, 0.0), 50: (1.0, 0.5)}
 GOAL_P50_MS, GOAL_P99_MS = 5.0, 20.0
+LOOK_S = 1.0
 WARM_UP = 2
 """So many calls of each run are not counted: the first connects, and reads what the run is about."""
 
@@ -37,9 +41,9 @@ WARM_UP = 2
 def rows(lab: Lab) -> Iterator[Row]:
     for at_once, calls in CALLS.items():
         calls = lab.scaled(calls, WARM_UP + 3)
-        with thinking(*THINK_S[at_once]):
+        with thinking(*THINK_S[at_once]) as thinker:
             bare, bare_cpu_ms = asyncio.run(_bare(at_once, calls))
-            ours, cpu_ms = _ours(lab, at_once, calls)
+            ours, cpu_ms = _ours(lab, thinker.asked, at_once, calls)
         for part, goal in ((0.5, GOAL_P50_MS), (0.99, GOAL_P99_MS)):
             alone, through = percentile(bare, part) * 1000, percentile(ours, part) * 1000
             name = f"calls_{at_once}_overhead_p{part * 100:.0f}_ms"
@@ -74,7 +78,7 @@ async def _bare(at_once: int, calls: int) -> tuple[list[float], float]:
     return taken, (time.process_time() - cpu_s) / (at_once * calls) * 1000
 
 
-def _ours(lab: Lab, at_once: int, calls: int) -> tuple[list[float], float]:
+def _ours(lab: Lab, asked: Callable[[], int], at_once: int, calls: int) -> tuple[list[float], float]:
     folder = lab.fresh(f"calls-{at_once}")
     (folder / "roles").mkdir()
     (folder / "roles" / "coder.toml").write_text(_ROLE.format(3 * calls + 20))
@@ -90,7 +94,7 @@ def _ours(lab: Lab, at_once: int, calls: int) -> tuple[list[float], float]:
     )
     app = App(settings).open()
     try:
-        return app.bridge.run(_drive(app, at_once, calls), timeout_s=300)
+        return app.bridge.run(_drive(app, asked, at_once, calls), timeout_s=300)
     finally:
         app.close()
 
@@ -105,41 +109,38 @@ context_max_tokens = 200000
 """
 
 
-async def _drive(app: App, at_once: int, calls: int) -> tuple[list[float], float]:
-    """Until each run has had so many calls; none of them ends before, so there are as many at once all the time."""
-    heard: list[tuple[float, Record]] = []
-    replies: dict[str, int] = {}
-    ended = asyncio.Event()
-
-    def seen(batch: list[Record], _: int) -> None:
-        now = time.perf_counter()
-        heard.extend((now, record) for record in batch)
-        for record in batch:
-            if b'"ModelReplied"' in record.body:
-                replies[record.subject] = replies.get(record.subject, 0) + 1
-        if len(replies) >= at_once and min(replies.values()) >= calls:
-            ended.set()
-        follower.done(len(batch))
-
-    follower = await app.log.follow(["evt.step.*.*", "evt.call.*.*"], await app.log.head(), seen, 5_000)
-    cpu_s = time.process_time()
+async def _drive(app: App, asked: Callable[[], int], at_once: int, calls: int) -> tuple[list[float], float]:
+    """Until there were so many calls of each; no run ends before that, so there are as many at once all the time."""
+    before, cpu_s = asked(), time.process_time()
     for number in range(at_once):
         body = json.dumps({"task": f"count up {number}", "workflow": "direct"}).encode()
         await request(app.connection, "orchestrator", "submit_task", body, f"task-{number}", timeout_s=20)
-    await asyncio.wait_for(ended.wait(), 240)
-    cpu_ms = (time.process_time() - cpu_s) / sum(replies.values()) * 1000
-    await follower.close()
-    return list(_overheads_s(heard)), cpu_ms
+    async with asyncio.timeout(240):
+        while (done := await asyncio.to_thread(asked) - before) < at_once * (calls + 1):
+            await asyncio.sleep(LOOK_S)
+    cpu_ms = (time.process_time() - cpu_s) / done * 1000
+    return [each async for each in _overheads_s(app)], cpu_ms
 
 
-def _overheads_s(heard: list[tuple[float, Record]]) -> Iterator[float]:
-    """From where the request was seen on the log to where its reply was, less what the model thought."""
-    asked: dict[tuple[str, int], float] = {}
-    for at, record in heard:
-        run = record.subject.split(".", 2)[2]
-        for event in read_commit(record).events:
-            match event:
-                case step.ModelRequested():
-                    asked[run, event.turn] = at
-                case call.ModelReplied() if event.turn > WARM_UP:
-                    yield at - asked[run, event.turn] - thought_s(event.text)
+async def _overheads_s(app: App) -> AsyncIterator[float]:
+    """From where the server put the request on the log to where it put its reply, less what the model thought.
+
+    The times are the server's own and are read when all is over: a reader at the same time would cost what it measures.
+    """
+    began: dict[tuple[str, int], datetime] = {}
+    nc = await nats.connect(app.url)
+    try:
+        stream = nc.jetstream()
+        left = (await stream.stream_info("EVENTS")).state.messages
+        reader = await stream.subscribe("evt.>", stream="EVENTS", ordered_consumer=True)
+        for _ in range(left):
+            message = await reader.next_msg(10)
+            run, at = message.subject.split(".", 2)[2], message.metadata.timestamp
+            for event in read_commit(Record(message.subject, 0, message.data)).events:
+                match event:
+                    case step.ModelRequested():
+                        began[run, event.turn] = at
+                    case call.ModelReplied() if event.turn > WARM_UP:
+                        yield (at - began[run, event.turn]).total_seconds() - thought_s(event.text)
+    finally:
+        await nc.close()
