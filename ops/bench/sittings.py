@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,14 +18,14 @@ from bus.messages.call import ModelReplied
 from bus.messages.kinds import read_commit
 from cli.app import App
 from cli.config import Settings
-from tests.council_models import FIVE, JUDGE_MODEL, World, serving, surrounded
+from ops.bench.models import Heard, Spans, answering
+from tests.council_models import FIVE, JUDGE_MODEL, surrounded
 from tests.council_problems import Seeded, planted, problems
 
 AT_A_TIME = 10
 """So many tasks are brought to where they are stuck; then nothing else goes on while their councils sit, one by one."""
 PATIENCE_S = 60.0
 
-Spans = list[tuple[float, float]]
 E = TypeVar("E")
 
 
@@ -92,8 +92,7 @@ def timed_commands(spans: Spans) -> Iterator[None]:
 
 def sat(folder: Path, count: int, plain: int = 0) -> tuple[list[Sat], list[Sat]]:
     """One council on each problem with all five models, then so many on other problems as councils usually sit."""
-    world, commands = World(problems(count + plain)), Spans()
-    world.gives_up = "ask_for_help"
+    commands = Spans()
     settings = Settings(
         state_dir=folder / "state",
         workflow="direct",
@@ -107,16 +106,19 @@ def sat(folder: Path, count: int, plain: int = 0) -> tuple[list[Sat], list[Sat]]
         council_usd=1000.0,
         task_usd=100.0,
     )
-    with serving(world) as variables, surrounded(variables), timed_commands(commands):
+    with answering(count + plain) as (variables, heard), surrounded(variables), timed_commands(commands):
         app = App(settings).open()
         try:
-            told = app.bridge.run(_all(app, world, folder, commands, count), timeout_s=60 + 20 * (count + plain))
+            known = problems(count + plain)
+            told = app.bridge.run(_all(app, known, heard, folder, commands, count), timeout_s=60 + 20 * len(known))
             return told[:count], told[count:]
         finally:
             app.close()
 
 
-async def _all(app: App, world: World, folder: Path, commands: Spans, full: int) -> list[Sat]:
+async def _all(
+    app: App, known: list[Seeded], heard: Callable[[], Heard], folder: Path, commands: Spans, full: int
+) -> list[Sat]:
     ends, told = _Ends(), list[Sat]()
 
     def seen(batch: list[Record], _: int) -> None:
@@ -132,7 +134,6 @@ async def _all(app: App, world: World, folder: Path, commands: Spans, full: int)
         await ends.wait(f"evt.task.{id}", task.PersonAsked)
         return id
 
-    known = list(world.known.values())
     for start in range(0, len(known), AT_A_TIME):
         batch = known[start : start + AT_A_TIME]
         for seeded, id in zip(batch, await asyncio.gather(*map(stuck, batch)), strict=True):
@@ -140,12 +141,12 @@ async def _all(app: App, world: World, folder: Path, commands: Spans, full: int)
             if seeded.number < full:
                 wish |= {"size": "full", "members": [each.model for each in FIVE]}
             name = str((await _ask(app, "council", "convene", wish))["council"])
-            told.append(await _one(app, world, seeded, name, ends, commands))
+            told.append(await _one(app, heard, seeded, name, ends, commands))
     await follower.close()
     return told
 
 
-async def _one(app: App, world: World, seeded: Seeded, name: str, ends: _Ends, commands: Spans) -> Sat:
+async def _one(app: App, heard: Callable[[], Heard], seeded: Seeded, name: str, ends: _Ends, commands: Spans) -> Sat:
     await ends.wait(f"evt.council.{name}", council.CouncilEnded)
     (end,) = [each for _, each in _events([ends.seen[f"evt.council.{name}", "CouncilEnded"]], council.CouncilEnded)]
     if end.outcome == "answered":
@@ -153,15 +154,15 @@ async def _one(app: App, world: World, seeded: Seeded, name: str, ends: _Ends, c
     records = [*await app.log.read(f"evt.council.{name}"), *await app.log.read(f"evt.trial.{name}")]
     asked = [each.member for _, each in _events(records, council.OpinionAsked)]
     calls = [record for member in asked for record in await app.log.read(f"evt.call.council.{name}-{member}")]
-    return told_of(seeded, records, calls, world, commands)
+    return told_of(seeded, records, calls, await asyncio.to_thread(heard), commands)
 
 
 async def _ask(app: App, actor: str, command: str, wish: dict[str, Any]) -> dict[str, Any]:
     return await request(app.connection, actor, command, json.dumps(wish).encode(), fresh_id(), timeout_s=20)
 
 
-def told_of(seeded: Seeded, records: list[Record], calls: list[Record], world: World, commands: Spans) -> Sat:
-    """One council as its events tell it, beside what the servers know."""
+def told_of(seeded: Seeded, records: list[Record], calls: list[Record], heard: Heard, commands: Spans) -> Sat:
+    """One council as its events tell it, beside what the models know."""
     ((began, _),) = _events(records, council.CouncilConvened)
     ((ended, end),) = _events(records, council.CouncilEnded)
     ((_, gathered),) = _events(records, trial.ProblemGathered)
@@ -173,7 +174,7 @@ def told_of(seeded: Seeded, records: list[Record], calls: list[Record], world: W
         for record in calls
         for _, reply in _events([record], ModelReplied)
     }
-    thought, ran = (_within(spans, began, ended) for spans in (world.thought, commands))
+    thought, ran = (_within(spans, began, ended) for spans in (heard.thought, commands))
     return Sat(
         seeded,
         gathered.kind,
@@ -181,7 +182,7 @@ def told_of(seeded: Seeded, records: list[Record], calls: list[Record], world: W
         end.outcome,
         members[end.winner].model if end.winner in members else end.winner,
         outcomes[0] if outcomes else "",
-        {each.model: world.said.get((seeded.number, each.model), "nothing") for each in members.values()},
+        {each.model: heard.said.get((seeded.number, each.model), "nothing") for each in members.values()},
         {each.model: (found := tried.get(each.id)) is not None and is_green(found) for each in members.values()},
         {each.model: micro.get(each.id, 0) for each in members.values()},
         sum(cost for member, cost in micro.items() if member not in members),
