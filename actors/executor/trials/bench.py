@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -21,6 +21,8 @@ from actors.executor.telling import ms_since
 from actors.executor.trials.changes import Planned
 from actors.executor.trials.checking import Syntax, syntax_of
 from actors.executor.trials.gathering import gathered
+from actors.executor.trials.likeness import likeness as likeness_of
+from actors.executor.trials.likeness import lines_changed
 from actors.executor.trials.scratch import Scratch, known_small, make, place_in, remove
 from actors.executor.trials.wanted import Found, Gather, Trial
 from actors.redaction import Redactor
@@ -31,6 +33,8 @@ from bus.messages.trial import CandidateTried, GatheringFailed, ProblemGathered
 COMMANDS_AT_ONCE = 2
 ASKED_S = 0.015
 """So long the members' own requests go first: reading ahead for their trials would hold them up."""
+BEGUN_S = 0.005
+"""So long the tests of a candidate go first, and then it is read."""
 LEAST_S = 0.5
 """With less time than this no command is begun."""
 TYPES_MAX_S = 60.0
@@ -42,6 +46,14 @@ class _Interrupted(Exception):
 
     def __init__(self, why: str) -> None:
         self.why = why
+
+
+class _Read(NamedTuple):
+    """What is to be read out of the changes themselves."""
+
+    syntax: Syntax
+    likeness: str
+    lines: int
 
 
 class Bench:
@@ -60,6 +72,7 @@ class Bench:
         self._in_thread, self._room = in_thread, room
         self._ahead: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(COMMANDS_AT_ONCE)
+        self._making = asyncio.Lock()  # one after another, the first of them is there sooner
         self._log = structlog.get_logger().bind(actor="executor")
 
     def clear(self) -> None:
@@ -119,30 +132,38 @@ class Bench:
         if not tree:
             async with self._room(place.task):
                 tree = await self._in_thread(partial(tree_of, place))
-        made: Scratch = await self._in_thread(partial(make, place, tree, folder, trial))
-        told = CandidateTried(trial.candidate, applies=True, likeness=made.likeness, lines=made.lines)
+        async with self._making:
+            made: Scratch = await self._in_thread(partial(make, place, tree, folder, trial))
+        told = CandidateTried(trial.candidate, applies=True)
         reading = asyncio.ensure_future(self._read(trial, made.plan))
         try:
             async with self._turns:
                 event, blobs = await self._tested(trial, made, told, began)
         except _Interrupted as stopped:
-            if stopped.why == "freeze" or (await reading).right is not False:
+            if stopped.why == "freeze" or (await reading).syntax.right is not False:
                 raise
         except BaseException:
             reading.cancel()
             raise
-        syntax = await reading
+        syntax, likeness, lines = await reading
         if syntax.right is False:
             event, blobs = told, []
-        reason = self._redactor.text(syntax.reason) or event.reason
-        event = msgspec.structs.replace(event, syntax=syntax.right, reason=reason, ms=ms_since(began))
+        event = msgspec.structs.replace(
+            event,
+            syntax=syntax.right,
+            likeness=likeness,
+            lines=lines,
+            reason=self._redactor.text(syntax.reason) or event.reason,
+            ms=ms_since(began),
+        )
         return Found(trial, event, tuple(blobs))
 
-    async def _read(self, trial: Trial, plan: Planned) -> Syntax:
-        syntax: Syntax = await self._in_thread(partial(syntax_of, plan.before, plan.after))
-        if syntax.right is False:
+    async def _read(self, trial: Trial, plan: Planned) -> _Read:
+        await asyncio.sleep(BEGUN_S)
+        read: _Read = await self._in_thread(partial(_read, plan.before, plan.after))
+        if read.syntax.right is False:
             self._commands.stop(trial.key, "cancel")
-        return syntax
+        return read
 
     async def _tested(
         self, trial: Trial, made: Scratch, event: CandidateTried, began: float
@@ -195,6 +216,10 @@ class Bench:
             candidate=trial.candidate, applies=False, reason=self._redactor.text(reason)[:2000], ms=ms_since(began)
         )
         return Found(trial, event)
+
+
+def _read(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> _Read:
+    return _Read(syntax_of(before, after), likeness_of(before, after), lines_changed(before, after))
 
 
 def _left_s(trial: Trial, began: float) -> float:

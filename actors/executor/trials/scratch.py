@@ -14,7 +14,6 @@ from actors.executor.git.running import find
 from actors.executor.git.trees import Small, lay_out, small
 from actors.executor.trials.changes import Planned, planned, put
 from actors.executor.trials.checking import types_command
-from actors.executor.trials.likeness import likeness, lines_changed
 from actors.executor.trials.wanted import Trial
 from actors.territory import Territory
 from bus.errors import Missing
@@ -29,8 +28,6 @@ class Scratch(NamedTuple):
 
     folder: Path
     plan: Planned
-    likeness: str
-    lines: int
     types: str
     beside: list[str]
 
@@ -55,8 +52,7 @@ def make(place: Opened, tree: str, folder: Path, trial: Trial) -> Scratch:
         plan = planned(room, proposal)
         put(room, plan.after)
         types = types_command(room, listing(folder), plan.after)
-    before, after = plan.before, plan.after
-    return Scratch(folder, plan, likeness(before, after), lines_changed(before, after), types, beside)
+    return Scratch(folder, plan, types, beside)
 
 
 @lru_cache(maxsize=2)
