@@ -12,7 +12,7 @@ import msgspec
 
 from actors.decider import Effect, Fold, Hold, Message, Outcome, Sending, Source
 from actors.kept import KEEP_EVERY, Keep, Kept, form_of
-from bus.blobs import sha256
+from bus.blobs import note_in, noted, sha256
 from bus.envelope import Commit, Draft, Record, encode, link
 from bus.errors import Invalid, WitanError
 from bus.ids import derived_id, fresh_id
@@ -82,9 +82,10 @@ class Desk:
         """The entity's own records, for the rare decision that needs their places."""
         return self._source.read(subject, after)
 
-    def blob(self, digest: str) -> bytes:
-        """A large text that an event on the log names; it is the same whenever it is read."""
-        return self._source.blob(digest)
+    def blob(self, reference: str) -> bytes:
+        """A text that an event on the log names, or says itself; it is the same whenever it is read."""
+        note = note_in(reference)
+        return self._source.blob(reference) if note is None else note
 
     def knows(self, subject: str, cause: str) -> bool:
         """Whether the entity has already dealt with this message."""
@@ -109,6 +110,13 @@ class Desk:
         """Keep a large text by its sha256; it is stored before the events that name it."""
         self._blobs.append(content)
         return sha256(content)
+
+    def note(self, content: bytes) -> str:
+        """What an event is to say of a JSON object, which is kept if it is too large for it."""
+        said = noted(content)
+        if note_in(said) is None:
+            self._blobs.append(content)
+        return said
 
     def wake(self, actor: str, name: str, at_s: float, body: msgspec.Struct) -> None:
         """Set a durable timer."""

@@ -241,6 +241,8 @@ class Shell(pykka.ThreadingActor):
                 id = commit.id
                 message = Message(id, event, record.subject, commit.flow, self._now, fresh)
                 self._decide(message, None, record.seq, f"{id}/{place}")
+                if self._blobs or (self._effects and len(commit.events) > 1):
+                    self._post()  # what can begin, or waits for texts of its own, does not wait for what follows
             if record.subject in watches:
                 self._try_held()  # what waited for this comes before what is behind it
             if len(self._drafts) >= PARCEL:

@@ -10,11 +10,15 @@ import secrets
 from base64 import urlsafe_b64encode
 from typing import Any
 
+import msgspec
+
 from bus.connection import Connection, headers
 from bus.errors import Broken, Missing, Unavailable
 from bus.subjects import ARTIFACTS
 
 INLINE_MAX_BYTES = 32 * 1024
+NOTE_MAX_BYTES = 4096
+"""A JSON object that needs no more than this in an event stands in the event: to keep it apart takes a round."""
 CHUNK_BYTES = 128 * 1024
 MIND_BYTES, MIND_MAX_BYTES = 16 * 1024 * 1024, 256 * 1024
 """So much of what was kept or read last stays in mind, each up to this size: what has such a name never changes."""
@@ -25,6 +29,17 @@ _STREAM = f"OBJ_{ARTIFACTS}"
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def noted(content: bytes) -> str:
+    """What an event says of a JSON object: the object itself, or if that is long its sha256."""
+    text = content.decode()
+    return text if len(msgspec.json.encode(text)) <= NOTE_MAX_BYTES else sha256(content)
+
+
+def note_in(reference: str) -> bytes | None:
+    """The object, if the event says it itself."""
+    return reference.encode() if reference.startswith("{") else None
 
 
 def _meta_subject(digest: str) -> str:

@@ -187,14 +187,20 @@ class JetStreamLog:
         return follower
 
     def _send_more(self) -> None:
-        """Start the next group if there is room for it. What an entity under way is in waits, and all behind it."""
+        """Start the next group if there is room for it. What an entity under way is in waits, and all behind it.
+
+        When few wait, an entity comes only once in a group: who is first then hears of it first.
+        """
         while self._waiting and self._groups < GROUPS_MAX:
             group: list[tuple[_Wish, int]] = []
             drafts: list[Draft] = []
+            subjects = set[str]()
+            in_rounds = sum(len(wish.drafts) for wish in self._waiting) < self._batch_from
             while self._waiting:
                 wish = self._waiting[0]
-                taken = wish.take(BATCH_MAX - len(drafts), self._under_way)
+                taken = wish.take(BATCH_MAX - len(drafts), self._under_way | subjects if in_rounds else self._under_way)
                 drafts += taken
+                subjects.update(draft.subject for draft in taken)
                 group.append((wish, len(taken)))
                 if wish.sent < len(wish.drafts):
                     break
@@ -202,7 +208,6 @@ class JetStreamLog:
             if not drafts:
                 return
             self._groups += 1
-            subjects = {draft.subject for draft in drafts}
             self._under_way |= subjects
             task = asyncio.create_task(self._write_group(group, drafts, subjects))
             self._tasks.add(task)

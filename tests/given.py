@@ -6,7 +6,7 @@ from typing import Any, Self
 from actors.decider import Decider, Message, Outcome
 from actors.desk import Desk
 from actors.folds import FOLDS
-from bus.blobs import sha256
+from bus.blobs import note_in, sha256
 from bus.envelope import Commit, Record, encode, link
 from bus.errors import Missing, WitanError
 from bus.log import Loaded, fits
@@ -85,6 +85,10 @@ class Story:
         if digest not in self._blobs:
             raise Missing(f"no artifact has the sha256 {digest}")
         return self._blobs[digest]
+
+    def text(self, reference: str) -> bytes:
+        """What an event says, or names."""
+        return note_in(reference) or self.blob(reference)
 
     def given_blob(self, content: bytes) -> str:
         digest = sha256(content)

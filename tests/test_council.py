@@ -54,7 +54,7 @@ def test_a_council_is_convened_with_what_the_log_knows_of_the_problem() -> None:
     (convened,) = told.events()
     assert (convened.task, convened.phase, convened.failure, convened.run) == ("t1", "code", "unknown", "t1-1")
     assert convened.until_s == NOW + LIMIT_S
-    brief = msgspec.json.decode(told.blob(convened.brief), type=Brief)
+    brief = msgspec.json.decode(told.text(convened.brief), type=Brief)
     assert (brief.task, brief.error, brief.territory) == ("add a clock", "NameError: tick", ["src/**"])
     assert (brief.repo, brief.constraints) == ("/srv/one", ["it ticks"])
     assert effects(told) == [Effect(f"time/{COUNCIL}", NOW + LIMIT_S)]
@@ -79,7 +79,7 @@ def test_where_tests_fail_the_solution_may_change_what_the_coder_may() -> None:
     told = Play(play()._decider).given(T1, *_begun(), task.PhaseCompleted("code", "coder-1", "t1-1"), *testing, fails)
     told.given(T1, asked).hears(CONVENE)
     (convened,) = told.events()
-    brief = msgspec.json.decode(told.blob(convened.brief), type=Brief)
+    brief = msgspec.json.decode(told.text(convened.brief), type=Brief)
     assert (brief.territory, brief.agent, brief.run) == (["src/**"], "tester-1", "t1-2")
 
 
@@ -170,8 +170,8 @@ def test_members_are_asked_all_at_once_and_leave_time_to_try_what_they_say() -> 
     assert [each.member for each in asked] == ["m1", "m2", "m3"] == [each.id for each in chosen.members]
     assert {each.model for each in asked} <= {each["model"] for each in FOUR}
     assert chosen.judge not in {each.model for each in asked} and chosen.left_out
-    words = msgspec.json.decode(told.blob(asked[0].words), type=Words)
-    assert asked[0].bytes == len(told.blob(asked[0].words)) and words.schema
+    words = msgspec.json.decode(told.text(asked[0].words), type=Words)
+    assert asked[0].bytes == len(told.text(asked[0].words)) and words.schema
     assert NOW < asked[0].until_s < NOW + LIMIT_S
 
 
@@ -234,7 +234,7 @@ def test_a_judge_is_asked_where_its_word_can_make_the_difference_and_a_second_ti
     (first,) = told.events(said.OpinionAsked)
     assert (first.member, first.purpose) == ("j1", "judge") and sorted(first.order) == ["m1", "m2"]
     assert first.model == told.desk.state(ENTITY).chosen.judge
-    words = told.blob(first.words).decode()
+    words = told.text(first.words).decode()
     assert not any(each["model"] in words for each in FOUR)
     reply(told, "j1", verdicts(first.order, {"m1": 5, "m2": 6}))
     heard, second = told.events()

@@ -17,6 +17,7 @@ from actors.executor.sandbox.sweep import marked, tasks
 from actors.executor.sandbox.warden import mark
 from actors.executor.trials.bench import NO_COMMAND, NO_TIME
 from actors.executor.trials.wanted import Found
+from bus.blobs import note_in
 from bus.messages.base import TestResults
 from bus.messages.trial import CandidateTried, GatheringFailed, ProblemGathered
 from tests.trial_ground import COMMAND, RIGHT, SECRET, TESTS, WRONG, Ground, changing, gather, ground_in
@@ -331,7 +332,7 @@ def test_without_a_workspace_there_is_nothing_to_try_or_to_gather(ground: Ground
 
 def problem_of(found: Found) -> Problem:
     assert isinstance(found.event, ProblemGathered)
-    return msgspec.json.decode(found.blobs[0], type=Problem)
+    return msgspec.json.decode(note_in(found.event.problem) or found.blobs[0], type=Problem)
 
 
 def test_the_problem_is_gathered_from_what_the_error_names(ground: Ground) -> None:
@@ -378,7 +379,7 @@ def test_what_is_too_large_is_shown_in_part_and_what_is_binary_by_its_name(alone
 def test_no_secret_is_kept(alone: Ground) -> None:
     (alone.place / "src" / "key.py").write_text(f"KEY = '{SECRET}'\n")
     found = alone.gathered(error=f"src/key.py:1: {SECRET}", attempts=[SECRET], constraints=[SECRET])
-    assert SECRET.encode() not in b"".join(found.blobs)
+    assert SECRET.encode() not in msgspec.json.encode(found.event) + b"".join(found.blobs)
     assert "[redacted KEY]" in problem_of(found).files[0].text
 
 

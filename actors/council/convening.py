@@ -91,7 +91,7 @@ def _convened(desk: Desk, wish: Convene, stuck: Stuck, ways: Ways, by_hand: bool
         phase=stuck.phase,
         failure=stuck.failure,
         reason=(wish.reason or stuck.reason)[:REASON_CHARS],
-        brief=desk.keep(msgspec.json.encode(brief_of(stuck, ways.team, ways.blamed))),
+        brief=desk.note(msgspec.json.encode(brief_of(stuck, ways.team, ways.blamed))),
         run=stuck.run,
         agent=stuck.agent,
         until_s=desk.message.now_s + rules.limit_s,

@@ -182,7 +182,7 @@ class Council(Plain):
         now_s, words = desk.message.now_s, msgspec.json.encode(ask.words)
         end_s = desk.state(f"evt.council.{id}").convened.until_s
         until_s = now_s + OPINION_SHARE * (end_s - now_s)
-        asked = said.OpinionAsked(ask.member, ask.purpose, ask.model, desk.keep(words), len(words), until_s, ask.order)
+        asked = said.OpinionAsked(ask.member, ask.purpose, ask.model, desk.note(words), len(words), until_s, ask.order)
         desk.append(f"evt.council.{id}", asked, flow=self.sitting[id])
 
     def _heard(self, desk: Desk, subject: str, told: call.ModelReplied | call.ModelFailed) -> None:

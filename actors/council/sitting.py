@@ -148,7 +148,7 @@ def read_problem(gathered: ProblemGathered, fetch: Callable[[str], bytes]) -> Pr
     try:
         return read_whole_problem(fetch(gathered.problem))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Broken(f"the problem {gathered.problem} cannot be read: {error}") from error
+        raise Broken(f"the problem cannot be read: {error}") from error
 
 
 def decided(view: View, *, in_time: bool = True) -> CouncilEnded:

@@ -62,7 +62,7 @@ class LeftOut(Struct, frozen=True):
 
 
 class CouncilConvened(Event, frozen=True):
-    """`brief` is the sha256 of what the log knows of the problem; `run` is the one that failed last."""
+    """`brief` is a JSON `Brief`, what the log knows of the problem, or its sha256; `run` is the one that failed."""
 
     task: str
     phase: str
@@ -91,8 +91,8 @@ class MembersChosen(Event, frozen=True):
 class OpinionAsked(Event, frozen=True):
     """A completion that the treasurer is to buy for `evt.call.council.<council>-<member>`, turn 1.
 
-    `words` is the sha256 of the prompt, a JSON `Words`, which has so many bytes. It is not waited for after `until_s`,
-    never parked and never asked of another model.
+    `words` is the prompt, a JSON `Words` of so many bytes, or its sha256. It is not waited for after `until_s`, never
+    parked and never asked of another model.
     """
 
     member: str

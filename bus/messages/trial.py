@@ -4,7 +4,7 @@ from bus.messages.base import Event, Excerpt, TestResults
 
 
 class ProblemGathered(Event, frozen=True):
-    """`problem` is the sha256 of a JSON `Problem` of so many bytes, with secrets taken out.
+    """`problem` is a JSON `Problem` of so many bytes, with secrets taken out, or its sha256.
 
     Equal `fingerprint`s are the same problem: the same error over the same files.
     """

@@ -161,11 +161,12 @@ def _problem(settings: Settings, facts: dict[str, Any]) -> "Problem | None":
     import msgspec
 
     from actors.council.problem import Problem
+    from bus.blobs import note_in
     from cli.contents import fetched
 
     try:
-        content = fetched(settings, [facts["problem"]])
-        return msgspec.json.decode(content[facts["problem"]], type=Problem) if content else None
+        content = note_in(facts["problem"]) or fetched(settings, [facts["problem"]]).get(facts["problem"])
+        return msgspec.json.decode(content, type=Problem) if content else None
     except (WitanError, msgspec.MsgspecError) as error:
         talk(f"The problem's text cannot be read now: {error}")
         return None

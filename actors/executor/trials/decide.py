@@ -10,13 +10,13 @@ from actors.council.state import Council
 from actors.council.state import Trials as Told
 from actors.decider import Hold, Message
 from actors.desk import Desk
-from actors.executor.execs import Execs
 from actors.executor.jobs import Stop
 from actors.executor.trials.wanted import Found, Gather, Trial
 from actors.executor.workspace import Workspace
 from bus.errors import Broken, Missing
 from bus.messages import council as said
-from bus.messages import step
+from bus.messages import exec, step
+from bus.messages.base import TestResults
 from bus.messages.kinds import read_commit
 from bus.messages.trial import CandidateTried, GatheringFailed
 from bus.messages.workspace import WorkspaceOpened
@@ -107,11 +107,9 @@ class Trials:
         except (Missing, Broken, msgspec.MsgspecError) as error:
             desk.append(_subject(id), GatheringFailed(reason=f"the brief cannot be read: {error}"), flow=convened.task)
             return
-        execs: Execs = desk.peek(f"evt.exec.{brief.agent}.{brief.run}")
         workspace: Workspace = desk.state(f"evt.workspace.{convened.task}")
-        failing = tuple(execs.tests.failures[:FAILING_MAX]) if execs.tests else ()
         desk.open(key)
-        self._begin(desk, Gather(id, brief, _opened(workspace), failing, _command(desk, brief)))
+        self._begin(desk, Gather(id, brief, _opened(workspace), *_tested(desk, brief)))
 
     def _asked(self, desk: Desk, id: str, asked: said.TrialAsked, unheld: str) -> None:
         told: Told = desk.state(_subject(id))
@@ -185,12 +183,16 @@ def _opened(workspace: Workspace) -> WorkspaceOpened | None:
     return workspace.opened if workspace.status == "open" else None
 
 
-def _command(desk: Desk, brief: Brief) -> str:
-    """What the failed run itself ran its tests by, where it said so."""
+def _tested(desk: Desk, brief: Brief) -> tuple[tuple[str, ...], str]:
+    """The tests that failed last in the failed run, and what it ran its tests by, where it said so itself."""
+    failing: tuple[str, ...] = ()
     command = ""
-    for record in desk.records(f"evt.step.{brief.agent}.{brief.run}"):
-        for event in read_commit(record).events:
-            if isinstance(event, step.ToolRequested) and event.tool == "test":
-                said_command = event.input.get("command")
-                command = said_command if isinstance(said_command, str) and said_command else command
-    return command
+    for record in desk.records(f"evt.*.{brief.agent}.{brief.run}"):
+        if record.subject.startswith(("evt.step.", "evt.exec.")):
+            for event in read_commit(record).events:
+                match event:
+                    case exec.ExecEnded(tests=TestResults() as tests):
+                        failing = tuple(tests.failures[:FAILING_MAX])
+                    case step.ToolRequested(tool="test", input={"command": str() as said_command}) if said_command:
+                        command = said_command
+    return failing, command
