@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.council.odds import below, mean, quantile
+from actors.council.odds import drawn, mean
+from tests.beta import below, quantile
 
 
 def interval(wins: int, losses: int, level: float = 0.9) -> tuple[float, float]:
@@ -77,6 +78,14 @@ def test_a_million_cases_are_as_the_normal_distribution_has_them(of: int) -> Non
     low, high = interval(of * 3 // 10, of * 7 // 10)
     assert (high - low) / 2 == pytest.approx(1.6448536 * sqrt(0.3 * 0.7 / of), rel=1e-3)
     assert (high + low) / 2 == pytest.approx(0.3, abs=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), [(1, 1), (2, 9), (40, 3), (0.5, 0.5)])
+def test_what_is_drawn_lies_where_it_is_likely_and_is_the_same_again(a: float, b: float) -> None:
+    many = [drawn(f"{number}/a model", a, b) for number in range(4000)]
+    for share in (0.1, 0.5, 0.9):
+        assert sum(each <= quantile(share, a, b) for each in many) / len(many) == pytest.approx(share, abs=0.03)
+    assert many[:9] == [drawn(f"{number}/a model", a, b) for number in range(9)]
 
 
 def test_nothing_known_is_a_half() -> None:

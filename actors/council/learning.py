@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from hashlib import sha256
 from typing import NamedTuple
 
-from actors.council.odds import quantile
+from actors.council.odds import drawn
 from actors.council.offers import OUTPUT_TOKENS, Offered, barred, missing, named, unbarred, usd
 from actors.council.standings import Case, Record, Standings, Together
 from actors.council.words import PERSONAS
@@ -106,9 +105,8 @@ def _seated(ground: _Ground, seed: int) -> tuple[_Picked, list[Offered]]:
 
 @lru_cache(maxsize=1000)
 def _drawn(seed: int, model: str, record: Record) -> float:
-    """A chance as likely as its record makes it (Thompson); of seed and model alone, so it is the same again."""
-    uniform = (int.from_bytes(sha256(f"{seed}/{model}".encode()).digest()[:6], "big") + 0.5) / 2**48
-    return quantile(uniform, record.a, record.b)
+    """A chance as likely as its record makes it (Thompson); the same again for the same seed, model and record."""
+    return drawn(f"{seed}/{model}", record.a, record.b)
 
 
 def _pick(ground: _Ground, chance: Callable[[str, Record], float]) -> _Picked:

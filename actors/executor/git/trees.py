@@ -31,7 +31,8 @@ def snapshot(place: GitPlace, root: Path, parent: str, *, seen: Path, index: Pat
     Where the tree is another than its parent, an index that says the same as the tree is left in `index`.
     """
     reading = _Reading(place, root, parent, listed(place, parent), seen.parent)
-    walk, tree = reading.walk(_remembered(seen)), parent
+    known = _remembered(seen)
+    walk, tree = reading.walk(known), parent
     if walk.entries != reading.tracked:
         written = _write_tree(place, walk, index)
         if written.exit:
@@ -40,7 +41,8 @@ def snapshot(place: GitPlace, root: Path, parent: str, *, seen: Path, index: Pat
         if written.exit:
             raise Refused(f"git cannot take the workspace: {written.err.strip()[-1000:]}", "Remove what it names.")
         tree = written.out.decode().strip()
-    _remember(seen, walk.seen)
+    if walk.seen != known:
+        _remember(seen, walk.seen)
     return Snapshot(tree, walk.entries, reading.tracked, walk.skipped)
 
 

@@ -31,7 +31,7 @@ from bus.messages.base import TestResults
 from bus.messages.trial import CandidateTried, GatheringFailed, ProblemGathered
 
 COMMANDS_AT_ONCE = 2
-ASKED_S = 0.015
+ASKED_S = 0.02
 """So long the members' own requests go first: reading ahead for their trials would hold them up."""
 BEGUN_S = 0.005
 """So long the tests of a candidate go first, and then it is read."""
