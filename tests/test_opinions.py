@@ -166,11 +166,11 @@ def test_after_its_time_an_opinion_is_not_bought() -> None:
     assert counter.budget.days == {}
 
 
-def test_for_a_council_that_is_over_nothing_is_bought() -> None:
+def test_what_was_asked_for_in_an_earlier_life_is_not_bought_for_a_council_that_is_over() -> None:
     counter = Counter()
     opinion = counter.opinion(GPT)
     counter.given("evt.council.t-c1", CouncilEnded("called_off", "t", "code", "test_failure", "nobody needs it"))
-    assert counter.reads(opinion).failed().failure == "timeout"
+    assert counter.reads(opinion, again=True).failed().failure == "timeout"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b'{"system": 3}', b"[" * 2000])

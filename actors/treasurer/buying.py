@@ -58,8 +58,6 @@ class Buyer:
         """The models that have never failed, as the log says."""
         self.recent: list[bool] | None = None
         """Of the last calls: whether they were paid; None: the log has to be asked."""
-        self.looked_up = ("", "", False)
-        """A council, the commit that asked for opinions, and whether the council sat when that was heard."""
         self.due: list[tuple[str, int]] = []
         """Reservations of calls whose end is on the log, and says what they cost; all others are settled at once."""
         self.settling = False

@@ -43,19 +43,12 @@ def ask(desk: Desk, buyer: Buyer, subject: str, wanted: Wanted, asked: OpinionAs
         buyer.lost(desk, wanted)
     elif desk.message.now_s >= asked.until_s:
         buyer.refuse(desk, wanted, "timeout", "the time for it was over before it could be asked")
-    elif not _sits(desk, buyer, subject):
+    elif not (desk.message.fresh or desk.peek(subject).sits):  # what is heard in time need not be looked up
         buyer.refuse(desk, wanted, "timeout", "the council was over before it could be asked")
     elif (words := _words(desk, asked)) is None:
         buyer.refuse(desk, wanted, "help", "what it was to be asked cannot be read any more")
     elif _buy(desk, buyer, wanted, asked, words):
         desk.open(wanted.key)
-
-
-def _sits(desk: Desk, buyer: Buyer, subject: str) -> bool:
-    """Looked up once for all that one commit asks for."""
-    if buyer.looked_up[:2] != (subject, desk.message.id):
-        buyer.looked_up = subject, desk.message.id, desk.peek(subject).sits
-    return buyer.looked_up[2]
 
 
 def offers(desk: Desk, buyer: Buyer | None) -> dict[str, object]:
