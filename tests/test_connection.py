@@ -1,4 +1,4 @@
-"""The four verbs of the graft against the plain client: the same messages in, the same out."""
+"""The five verbs of the graft against the plain client: the same messages in, the same out."""
 
 import asyncio
 import os
@@ -179,6 +179,24 @@ def test_large_messages_and_many_at_once_keep_their_order(tmp_path: Path) -> Non
             for subject, _, fields, body in sent:
                 connection.publish(subject.encode(), body, b"", block_of(fields))
             await ears.heard(sent)
+
+    told(tmp_path, story)
+
+
+def test_a_murmur_leaves_with_the_next_publish_or_alone_and_keeps_its_place(tmp_path: Path) -> None:
+    async def story(server: Server) -> None:
+        heard: list[bytes] = []
+        async with a_connection(server.url) as connection:
+            await connection.subscribe("live.>", lambda subject, reply, block, body: heard.append(body))
+            await connection.nc.flush()
+            connection.murmur(b"live.a", b"1")
+            connection.publish(b"live.a", b"2")
+            connection.murmur(b"live.a", b"3")
+            await until(lambda: len(heard) == 3)
+            connection.murmur(b"live.a", b"4")
+            connection.murmur(b"live.a", b"5")
+            assert heard == [b"1", b"2", b"3"]
+            await until(lambda: heard == [b"1", b"2", b"3", b"4", b"5"])
 
     told(tmp_path, story)
 

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,26 @@ def test_a_lost_answer_is_found_on_the_log(crowd: int, tmp_path: Path) -> None:
             assert await log.append(drafts) == list(range(1, crowd + 1))
             assert proxy.cuts == 1
             assert [id_of(record) for record in await log.read("evt.task.a")] == [each.id for each in drafts]
+
+    told(tmp_path, story)
+
+
+def test_of_few_that_touch_one_entity_the_first_hears_of_its_place_before_the_next_is_written(tmp_path: Path) -> None:
+    async def story(server: Server) -> None:
+        async with a_connection(server.url) as connection:
+            log = JetStreamLog(connection)
+            ended: list[tuple[int, int]] = []
+
+            def placed(place: int, _: object) -> None:
+                ended.append((place, len(log._places)))
+
+            wishes = [[draft("evt.task.a", None if place else 0), draft(f"evt.task.b{place}", 0)] for place in range(3)]
+            futures = [log.submit(drafts) for drafts in wishes]
+            for place, future in enumerate(futures):
+                future.add_done_callback(partial(placed, place))
+            assert [await future for future in futures] == [[1, 2], [3, 4], [5, 6]]
+            await asyncio.sleep(0)
+            assert ended == [(0, 2), (1, 3), (2, 4)]
 
     told(tmp_path, story)
 

@@ -36,6 +36,19 @@ def test_a_settlement_that_is_due_comes_before_the_next_reservation_and_is_not_m
     assert desk.events() == []
 
 
+def test_one_settlement_is_awaited_however_many_replies_come_before_it() -> None:
+    desk = Desk(PAID)
+    for turn in (1, 2, 3):
+        desk.asks(turn)
+        desk.says("hello")
+        assert desk.done() == ([SettleSoon()] if turn == 1 else [])
+    desk.settles()
+    assert len(desk.events(budget.FundsSettled)) == 1
+    desk.asks(4)
+    desk.says("hello")
+    assert desk.done() == [SettleSoon()]
+
+
 def test_what_failed_is_settled_at_once() -> None:
     desk = Desk(PAID)
     desk.asks()

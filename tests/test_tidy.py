@@ -22,6 +22,7 @@ IMPURE_MODULES = {
     "actors/orchestrator/workflow.py": "reads the workflow files",
     "actors/orchestrator/rules.py": "reads the routing files",
     "actors/treasurer/presets.py": "reads the model files",
+    "actors/council/odds.py": "draws by a seed that it is given",
     "actors/agent/mind.py": "reads the scripts; later it calls providers",
     "actors/executor/sandbox/kernel.py": "makes system calls",
     "actors/executor/sandbox/landlock.py": "confines the process it runs in",

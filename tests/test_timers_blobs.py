@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bus import blobs
-from bus.blobs import Blobs, sha256
+from bus.blobs import Blobs, note_in, noted, sha256
 from bus.connection import Connection, headers
 from bus.errors import Broken, Missing, Unavailable
 from bus.follow import Letter, WorkQueue
@@ -65,6 +65,13 @@ def test_timers_fire_in_the_order_of_their_moments_with_what_they_hold(tmp_path:
             await until_empty(connection)
 
     told(tmp_path, story)
+
+
+@pytest.mark.parametrize(("letter", "most"), [("x", 4079), ('"', 1019), ("\n", 1359), ("é", 2039)])
+def test_a_json_object_stands_in_the_event_as_long_as_it_needs_no_more_than_4_kb_there(letter: str, most: int) -> None:
+    short, long = (msgspec.json.encode({"text": letter * count}) for count in (most, most + 1))
+    assert note_in(noted(short)) == short and len(msgspec.json.encode(noted(short))) <= 4096
+    assert noted(long) == sha256(long) and note_in(noted(long)) is None
 
 
 async def until_empty(connection: Connection) -> None:
