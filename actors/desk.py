@@ -113,9 +113,8 @@ class Desk:
 
     def note(self, content: bytes) -> str:
         """What an event is to say of a JSON object, which is kept if it is too large for it."""
-        said = noted(content)
-        if note_in(said) is None:
-            self._blobs.append(content)
+        said, kept = noted(content)
+        self._blobs += kept
         return said
 
     def wake(self, actor: str, name: str, at_s: float, body: msgspec.Struct) -> None:

@@ -31,10 +31,10 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def noted(content: bytes) -> str:
-    """What an event says of a JSON object: the object itself, or if that is long its sha256."""
+def noted(content: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """What an event says of a JSON object: the object itself, or if that is long its sha256; and what is to be kept."""
     text = content.decode()
-    return text if len(msgspec.json.encode(text)) <= NOTE_MAX_BYTES else sha256(content)
+    return (text, ()) if len(msgspec.json.encode(text)) <= NOTE_MAX_BYTES else (sha256(content), (content,))
 
 
 def note_in(reference: str) -> bytes | None:

@@ -17,7 +17,7 @@ from actors.executor.trials.naming import Spoken, Tree, imported_by, spoken_of
 from actors.executor.trials.wanted import Found, Gather
 from actors.redaction import Redactor
 from actors.territory import Territory
-from bus.blobs import note_in, noted, sha256
+from bus.blobs import noted, sha256
 from bus.errors import WitanError
 from bus.messages.trial import ProblemGathered
 
@@ -62,7 +62,7 @@ def gathered(place: Opened, wanted: Gather, redactor: Redactor) -> Found:
         brief.territory,
     )
     content = msgspec.json.encode(redactor.tree(msgspec.to_builtins(problem)))
-    said = noted(content)
+    said, kept = noted(content)
     known_by = (kind, stable(brief.error), sorted((source.path, entries[source.path]) for source in taken.files))
     event = ProblemGathered(
         problem=said,
@@ -72,7 +72,7 @@ def gathered(place: Opened, wanted: Gather, redactor: Redactor) -> Found:
         tests=redactor.text(problem.tests),
         tree=now.tree,
     )
-    return Found(wanted, event, () if note_in(said) else (content,))
+    return Found(wanted, event, kept)
 
 
 def _chosen(room: Room, names: Tree, wanted: Gather, changed: Iterable[str]) -> Iterator[Spoken]:
