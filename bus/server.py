@@ -12,6 +12,8 @@ from typing import TextIO
 from bus.errors import Missing, Unavailable
 from bus.server_conf import Ports, password_of, ports_of, write_conf, write_private
 from bus.server_process import end, end_leftover, find_binary, last_words, only_one
+from bus.staging import Staging
+from bus.subjects import EVENTS
 
 READY_S = 120.0
 STEADY_S = 30.0
@@ -40,6 +42,7 @@ class Server:
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder.resolve()
         self.restarts = 0
+        self.staging = Staging(self.folder, EVENTS)
         self._wanted = port
         self._ports = Ports(0, 0)
         self._name = ""
@@ -101,6 +104,7 @@ class Server:
         if self._child:
             await end(self._child)
             (self.folder / "nats.pid").unlink(missing_ok=True)
+            self.staging.end()
         if self._lock:
             self._lock.close()
             self._lock = None
@@ -120,6 +124,7 @@ class Server:
             )
         write_private(self.folder / "nats.pid", str(self._child.pid))
         await self._until_ready(self._child)
+        await self.staging.begin()
 
     async def _until_ready(self, child: asyncio.subprocess.Process) -> None:
         exit_code = asyncio.ensure_future(child.wait())

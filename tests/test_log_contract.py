@@ -34,7 +34,8 @@ async def on_jetstream(folder: Path) -> AsyncIterator[list[Log]]:
 async def writers_on(server: Server) -> AsyncIterator[list[Log]]:
     """Three writers that share nothing but the server."""
     async with AsyncExitStack() as stack:
-        yield [JetStreamLog(await stack.enter_async_context(a_connection(server.url))) for _ in range(WRITERS)]
+        connections = [await stack.enter_async_context(a_connection(server.url)) for _ in range(WRITERS)]
+        yield [JetStreamLog(each, staged=server.staging.in_memory) for each in connections]
 
 
 async def happens(story: Story, place: Place, folder: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -92,8 +93,8 @@ class Witness:
 
 async def until_the_cut(server: Server, disk: Disk, name: str) -> list[str]:
     async with a_connection(server.url) as connection:
-        witness = Witness(JetStreamLog(connection))
-        writers = [asyncio.create_task(witness.write(f"{name}-{place}", (1, 1, 14)[place % 3])) for place in range(6)]
+        witness = Witness(JetStreamLog(connection, staged=server.staging.in_memory))
+        writers = [asyncio.create_task(witness.write(f"{name}-{place}", (1, 5, 14)[place % 3])) for place in range(6)]
         await until(lambda: len(witness.acknowledged) > 500)
         disk.cut()
         witness.dark = True
@@ -117,6 +118,7 @@ async def gone_with_the_power(server: Server) -> None:
     os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(OSError):
         await server.stop()
+    shutil.rmtree(server.staging.place, ignore_errors=True)  # memory forgets everything
     if lock is not None:
         lock.close()
 

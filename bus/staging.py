@@ -1,0 +1,74 @@
+"""Where the server lays a batch down before it commits it: in memory, where the machine has files in memory.
+
+For each batch the server makes a store of its own below the stream, syncs it five times, commits what is in it to the
+stream with one sync more, and takes it away again. On a disk that is most of what a batch costs, in memory nothing.
+What was acknowledged is in the stream and not here. What a power cut takes from here was never acknowledged; of a
+batch that was just being committed a first part stays, as of commits that were sent one by one (decision 13).
+"""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+MEMORY = Path("/dev/shm")
+ROOM = 32 * 1024 * 1024
+"""With less than this to begin with, batches stay on the disk. When it is full later, the log sends singles."""
+TRIES_S = (0.0, 0.001, 0.01, 0.1)
+
+
+class Staging:
+    """The server on this folder, and the stream whose batches are meant; the server removes the link when it starts."""
+
+    def __init__(self, folder: Path, stream: str) -> None:
+        self._link = folder / "jetstream" / "$G" / "streams" / stream / "batches"
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+        self.place = MEMORY / f"witan-{name}"
+        self.in_memory = False
+
+    async def begin(self) -> None:
+        """The server has just come up: it has taken what it still needed of the batches before."""
+        self.in_memory = _has_room() and _made_private(self.place) and await self._linked()
+
+    def end(self) -> None:
+        """The server is stopped and has left nothing here that it would miss."""
+        if self.in_memory:
+            self._link.unlink(missing_ok=True)
+            shutil.rmtree(self.place, ignore_errors=True)
+            self.in_memory = False
+
+    async def _linked(self) -> bool:
+        """A client that was faster has begun a batch on the disk already: it is over in a moment."""
+        self._link.parent.mkdir(parents=True, exist_ok=True)
+        for pause in TRIES_S:
+            await asyncio.sleep(pause)
+            with suppress(OSError):
+                self._link.rmdir()
+            with suppress(OSError):
+                self._link.symlink_to(self.place)
+                return True
+        return False
+
+
+def _has_room() -> bool:
+    try:
+        return MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM
+    except OSError:
+        return False
+
+
+def _made_private(place: Path) -> bool:
+    """An empty folder that is ours alone; what somebody else has put there is not used."""
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+        found = place.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            return False
+        for left in place.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
+    except OSError:
+        return False
+    return True
