@@ -21,8 +21,8 @@ SECRET_MIN_CHARS = 8
 """Shorter ones would be found everywhere."""
 GAP_MAX_BYTES = 100
 """So much may stand between two letters of a secret."""
-SHORT_CHARS, SHORT_KEPT = 4000, 200
-"""Names of tools and models come again and again, and what a model says once more in the next prompt."""
+SHORT_BYTES, SHORT_KEPT = 4000, 200
+"""Names of tools and models come again and again; what a model says is told aloud, on the log and in prompts."""
 
 _SMALL = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 _LEFT_OUT = bytes(each for each in range(128) if not chr(each).isalnum())
@@ -93,7 +93,7 @@ class Redactor:
         for name, value in secrets.items():
             if len(value) >= SECRET_MIN_CHARS:
                 self._know(re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:64] or "secret", value)
-        self._short = lru_cache(SHORT_KEPT)(self._whole)
+        self._short = lru_cache(SHORT_KEPT)(self._without)
 
     def _know(self, name: str, value: str) -> None:
         content = value.encode("utf-8", "surrogatepass")
@@ -106,15 +106,16 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without secrets; the very same when there are none."""
-        return self._short(text) if len(text) <= SHORT_CHARS else self._whole(text)
-
-    def _whole(self, text: str) -> str:
         content = text.encode("utf-8", "surrogatepass")
         redacted = self.raw(content)
-        return text if redacted is content else redacted.decode("utf-8", "surrogatepass")
+        return text if redacted == content else redacted.decode("utf-8", "surrogatepass")
 
     def raw(self, content: bytes) -> bytes:
-        """The content without secrets; the very same when there are none, as in what is shorter than any."""
+        """The content without secrets; a short one that comes again was looked through before."""
+        return self._short(content) if len(content) <= SHORT_BYTES else self._without(content)
+
+    def _without(self, content: bytes) -> bytes:
+        """What is shorter than any secret holds none."""
         while len(content) >= SECRET_MIN_CHARS and (spans := self._spans(content)):
             pieces, done = [], 0
             for start, end, name in spans:
