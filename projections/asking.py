@@ -25,6 +25,9 @@ VERSION = "1.0.0"
 QUESTION_MAX_BYTES = 64 * 1024
 REPLY_MAX_BYTES = 900_000
 READERS = 3
+TURN_S = 0.25
+"""So long a question waits for the one before it: each keeps all processors busy, so that answering them at once takes
+as long and what comes from the log waits for both. One that takes long does not hold the others up."""
 FIRST, FIRST_S = b'{"limit": 1}', 30
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -104,6 +107,7 @@ class Asking:
     def __init__(self, projection: Projection, folder: Path | str) -> None:
         self._projection, self._folder = projection, Path(folder)
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="asking")
+        self._turn = asyncio.Lock()
         self._service: Service | None = None
         self._note = structlog.get_logger().bind(actor="asking")
 
@@ -134,10 +138,21 @@ class Asking:
     def _answering(self, answer: Callable[[bytes], bytes]) -> Callable[[Request], Any]:
         async def handle(request: Request) -> None:
             await self._projection.fresh()
-            reply = await asyncio.get_running_loop().run_in_executor(self._pool, self._safely, answer, request.data)
-            await request.respond(reply)
+            await request.respond(await self._in_turn(self._safely, answer, request.data))
 
         return handle
+
+    async def _in_turn(self, work: Callable[..., bytes], *given: Any) -> bytes:
+        """One after the other, as long as none takes long."""
+        begun = asyncio.get_running_loop().run_in_executor
+        try:
+            await asyncio.wait_for(self._turn.acquire(), TURN_S)
+        except TimeoutError:
+            return await begun(self._pool, work, *given)
+        try:
+            return await begun(self._pool, work, *given)
+        finally:
+            self._turn.release()
 
     def _safely(self, answer: Callable[[bytes], bytes], body: bytes) -> bytes:
         try:

@@ -16,7 +16,7 @@ from projections.intake import Intake, Taken
 from projections.store import Store
 
 WINDOW = 5_000
-FOLD_S = 5.0
+FOLD_S = 8.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
 TAIL = 20_000
 """So many commits are folded at once: a question that looks through more of them needs too much memory."""

@@ -21,7 +21,7 @@ from bus.bridge import Bridge
 from bus.envelope import Draft
 from bus.errors import Unavailable
 from bus.log import MemoryLog
-from projections import intake, projector
+from projections import asking, intake, projector
 from projections.asking import Asking, read_question
 from projections.projector import Projection, Snapshot
 from projections.rebuild import fill, rebuild, verify
@@ -183,16 +183,52 @@ def over_nats(url: str, bridge: Bridge, live: Projection, folder: Path, scenario
 
     async def play() -> None:
         mine, theirs = await nats.connect(url), await nats.connect(url)
-        asking = Asking(live, folder)
+        service = Asking(live, folder)
         try:
-            await asking.open(mine)
+            await service.open(mine)
             await scenario(functools.partial(ask, theirs), theirs)
-            await asking.close()
+            await service.close()
         finally:
             await mine.close()
             await theirs.close()
 
     bridge.run(play(), 120)
+
+
+def test_one_question_at_a_time_is_answered_but_a_long_one_holds_nobody_up(
+    tmp_path: Path,
+    server: str,
+    log: MemoryLog,
+    bridge: Bridge,
+    live: Projection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert live.store.reached(write(bridge, log, History(8).grow(20)), PATIENCE_S)
+    looked_up, let_go, under_way, most = live.store.query, threading.Event(), set[int](), list[int]()
+
+    def query(view: str, *given: Any) -> Any:
+        if view == "phases":
+            assert let_go.wait(PATIENCE_S)
+        under_way.add(threading.get_ident())
+        most.append(len(under_way))
+        try:
+            return looked_up(view, *given)
+        finally:
+            under_way.remove(threading.get_ident())
+
+    monkeypatch.setattr(live.store, "query", query)
+
+    async def scenario(ask: Ask, client: Client) -> None:
+        monkeypatch.setattr(asking, "TURN_S", PATIENCE_S)
+        await asyncio.gather(*(ask("counts") for _ in range(20)))
+        assert len(most) == 20 and max(most) == 1
+        monkeypatch.setattr(asking, "TURN_S", 0.01)
+        long = asyncio.ensure_future(ask("phases"))
+        assert all([(await ask("counts"))["ok"] for _ in range(5)]) and not long.done()
+        let_go.set()
+        assert (await long)["view"] == "phases"
+
+    over_nats(server, bridge, live, tmp_path / "copies", scenario)
 
 
 def test_questions_over_the_bus(tmp_path: Path, server: str, log: MemoryLog, bridge: Bridge, live: Projection) -> None:
