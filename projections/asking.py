@@ -19,7 +19,7 @@ from bus.client import Client
 from bus.errors import Invalid, Unavailable, WitanError
 from projections.projector import Projection
 from projections.statements import VIEWS
-from projections.store import Answer, AsOf, Store
+from projections.store import Answer, AsOf, Closed, Store
 
 VERSION = "1.0.0"
 QUESTION_MAX_BYTES = 64 * 1024
@@ -28,9 +28,13 @@ READERS = 3
 TURN_S = 0.25
 """So long a question waits for the one before it: each keeps all processors busy, so that answering them at once takes
 as long and what comes from the log waits for both. One that takes long does not hold the others up."""
+AGAIN_S = (0.0, 0.1, 0.3, 1.0)
+"""DuckDB 2.0 trips, rarely, over a list that grows while it is read, and the whole file is opened anew: a question that
+meets it is asked again."""
 FIRST, FIRST_S = b'{"limit": 1}', 30
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
+BROKEN = _encode(Unavailable("the tables broke and are opened anew", "Ask again in a moment.").answer())
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
@@ -138,30 +142,37 @@ class Asking:
     def _answering(self, answer: Callable[[bytes], bytes]) -> Callable[[Request], Any]:
         async def handle(request: Request) -> None:
             await self._projection.fresh()
-            await request.respond(await self._in_turn(self._safely, answer, request.data))
+            for pause in AGAIN_S:
+                await asyncio.sleep(pause)
+                if reply := await self._in_turn(answer, request.data):
+                    break
+            await request.respond(reply or BROKEN)
 
         return handle
 
-    async def _in_turn(self, work: Callable[..., bytes], *given: Any) -> bytes:
+    async def _in_turn(self, answer: Callable[[bytes], bytes], body: bytes) -> bytes:
         """One after the other, as long as none takes long."""
         begun = asyncio.get_running_loop().run_in_executor
         try:
             await asyncio.wait_for(self._turn.acquire(), TURN_S)
         except TimeoutError:
-            return await begun(self._pool, work, *given)
+            return await begun(self._pool, self._safely, answer, body)
         try:
-            return await begun(self._pool, work, *given)
+            return await begun(self._pool, self._safely, answer, body)
         finally:
             self._turn.release()
 
     def _safely(self, answer: Callable[[bytes], bytes], body: bytes) -> bytes:
+        """The reply; none when the file is being opened anew."""
         try:
             return answer(body)
+        except Closed:
+            return b""
         except WitanError as error:
             return _encode(error.answer())
         except (duckdb.FatalException, duckdb.InternalException) as error:
             self._projection.broke(str(error))
-            return _encode(Unavailable("the tables broke and are opened anew", "Ask again in a moment.").answer())
+            return b""
         except Exception as error:
             self._note.exception("a question could not be answered")
             return _encode(

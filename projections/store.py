@@ -51,6 +51,10 @@ class Place(NamedTuple):
     board: int
 
 
+class Closed(Unavailable):
+    """The file is not open just now."""
+
+
 class Store:
     """All that is known from the log. Only one thread may take, fold and snapshot; any thread may query."""
 
@@ -279,7 +283,7 @@ class Store:
         """A cursor whose views see the log up to one place; `tail` is where it finds them when there is one."""
         with self._moved:
             if self._db is None:
-                raise Unavailable(f"{self.path} is closed just now", "Ask again in a moment.")
+                raise Closed(f"{self.path} is closed just now", "Ask again in a moment.")
             cursor = self._db.cursor()
             self._readers += 1
         try:
