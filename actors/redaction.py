@@ -111,7 +111,7 @@ class Redactor:
         return text if redacted == content else redacted.decode("utf-8", "surrogatepass")
 
     def raw(self, content: bytes) -> bytes:
-        """The content without secrets; a short one that comes again was looked through before."""
+        """The same for bytes; a short content that comes again is not looked through again."""
         return self._short(content) if len(content) <= SHORT_BYTES else self._without(content)
 
     def _without(self, content: bytes) -> bytes:
