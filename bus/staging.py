@@ -18,12 +18,15 @@ MEMORY = Path("/dev/shm")
 ROOM = 32 * 1024 * 1024
 """With less than this to begin with, batches stay on the disk. When it is full later, the log sends singles."""
 TRIES_S = (0.0, 0.001, 0.01, 0.1)
+OWNER = "of"
+"""A file in each place that says which folder's it is."""
 
 
 class Staging:
     """The server on this folder, and the stream whose batches are meant; the server removes the link when it starts."""
 
     def __init__(self, folder: Path, stream: str) -> None:
+        self._folder = folder
         self._link = folder / "jetstream" / "$G" / "streams" / stream / "batches"
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         self.place = MEMORY / f"witan-{name}"
@@ -31,7 +34,8 @@ class Staging:
 
     async def begin(self) -> None:
         """The server has just come up: it has taken what it still needed of the batches before."""
-        self.in_memory = _has_room() and _made_private(self.place) and await self._linked()
+        _sweep()
+        self.in_memory = _has_room() and _made_private(self.place, self._folder) and await self._linked()
 
     def end(self) -> None:
         """The server is stopped and has left nothing here that it would miss."""
@@ -60,15 +64,25 @@ def _has_room() -> bool:
         return False
 
 
-def _made_private(place: Path) -> bool:
-    """An empty folder that is ours alone; what somebody else has put there is not used."""
+def _sweep() -> None:
+    """A Witan that was killed leaves its place; it goes when the folder is gone, for nobody comes back to it then."""
+    for place in MEMORY.glob("witan-*"):
+        with suppress(OSError):
+            if place.lstat().st_uid == os.getuid() and not Path(os.fsdecode((place / OWNER).read_bytes())).exists():
+                shutil.rmtree(place)
+
+
+def _made_private(place: Path, folder: Path) -> bool:
+    """A folder that is ours alone, with nothing in it but whose it is; what somebody else has put there is not used."""
     try:
         place.mkdir(mode=0o700, exist_ok=True)
         found = place.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             return False
         for left in place.iterdir():
-            shutil.rmtree(left, ignore_errors=True)
+            if left.name != OWNER:
+                shutil.rmtree(left, ignore_errors=True)
+        (place / OWNER).write_bytes(os.fsencode(folder))
     except OSError:
         return False
     return True

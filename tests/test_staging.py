@@ -30,6 +30,10 @@ def batches_of(folder: Path) -> Path:
     return folder.resolve() / "jetstream" / "$G" / "streams" / "EVENTS" / "batches"
 
 
+def left_in(place: Path) -> list[Path]:
+    return [path for path in place.iterdir() if path.name != staging.OWNER]
+
+
 async def a_batch(server: Server, name: str) -> list[int]:
     async with a_connection(server.url) as connection:
         log = JetStreamLog(connection, staged=server.staging.in_memory)
@@ -52,7 +56,7 @@ def test_batches_go_through_memory_and_leave_nothing_there(tmp_path: Path, memor
             looked_at = place.stat().st_mtime_ns
             assert await a_batch(server, "one") == list(range(1, CROWD + 1))
             assert place.stat().st_mtime_ns > looked_at, "the batch was not laid down here"
-            await until(lambda: not list(place.iterdir()))
+            await until(lambda: left_in(place) == [])
         assert not list(memory.iterdir())
         assert not batches_of(folder).is_symlink()
 
@@ -86,7 +90,21 @@ def test_what_a_killed_witan_left_in_memory_is_used_again(tmp_path: Path, memory
         place.chmod(0o700)
         async with a_server(folder) as server:
             assert server.staging.in_memory
-            assert not list(place.iterdir())
+            assert left_in(place) == []
+
+    asyncio.run(story())
+
+
+def test_the_place_of_a_killed_witan_goes_when_its_folder_is_gone(tmp_path: Path, memory: Path) -> None:
+    gone, there, strange = (memory / f"witan-{name}" for name in ("gone", "there", "strange"))
+    for place in (gone, there, strange):
+        (place / "left").mkdir(parents=True)
+    (gone / staging.OWNER).write_text(str(tmp_path / "gone"))
+    (there / staging.OWNER).write_text(str(tmp_path))
+
+    async def story() -> None:
+        async with a_server(tmp_path / "nats"):
+            assert not gone.exists() and there.exists() and strange.exists()
 
     asyncio.run(story())
 
