@@ -108,11 +108,12 @@ class Redactor:
         """The text without secrets; the very same when there are none."""
         content = text.encode("utf-8", "surrogatepass")
         redacted = self.raw(content)
-        return text if redacted == content else redacted.decode("utf-8", "surrogatepass")
+        return text if redacted is content else redacted.decode("utf-8", "surrogatepass")
 
     def raw(self, content: bytes) -> bytes:
         """The same for bytes; a short content that comes again is not looked through again."""
-        return self._short(content) if len(content) <= SHORT_BYTES else self._without(content)
+        redacted = self._short(content) if len(content) <= SHORT_BYTES else self._without(content)
+        return content if redacted == content else redacted
 
     def _without(self, content: bytes) -> bytes:
         """What is shorter than any secret holds none."""

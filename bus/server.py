@@ -13,7 +13,6 @@ from bus.errors import Missing, Unavailable
 from bus.server_conf import Ports, password_of, ports_of, write_conf, write_private
 from bus.server_process import end, end_leftover, find_binary, last_words, only_one
 from bus.staging import Staging
-from bus.subjects import EVENTS
 
 READY_S = 120.0
 STEADY_S = 30.0
@@ -42,7 +41,7 @@ class Server:
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder.resolve()
         self.restarts = 0
-        self.staging = Staging(self.folder, EVENTS)
+        self.staging = Staging(self.folder)
         self._wanted = port
         self._ports = Ports(0, 0)
         self._name = ""

@@ -14,6 +14,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from bus.subjects import EVENTS
+
 MEMORY = Path("/dev/shm")
 ROOM = 32 * 1024 * 1024
 """With less than this to begin with, batches stay on the disk. When it is full later, the log sends singles."""
@@ -23,11 +25,11 @@ OWNER = "of"
 
 
 class Staging:
-    """The server on this folder, and the stream whose batches are meant; the server removes the link when it starts."""
+    """Where the server on this folder lays the batches of events down. It removes the link itself when it starts."""
 
-    def __init__(self, folder: Path, stream: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._link = folder / "jetstream" / "$G" / "streams" / stream / "batches"
+        self._link = folder / "jetstream" / "$G" / "streams" / EVENTS / "batches"
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         self.place = MEMORY / f"witan-{name}"
         self.in_memory = False

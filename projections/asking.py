@@ -4,6 +4,7 @@ import asyncio
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -152,15 +153,14 @@ class Asking:
 
     async def _in_turn(self, answer: Callable[[bytes], bytes], body: bytes) -> bytes:
         """One after the other, as long as none takes long."""
-        begun = asyncio.get_running_loop().run_in_executor
+        mine = False
+        with suppress(TimeoutError):
+            mine = await asyncio.wait_for(self._turn.acquire(), TURN_S)
         try:
-            await asyncio.wait_for(self._turn.acquire(), TURN_S)
-        except TimeoutError:
-            return await begun(self._pool, self._safely, answer, body)
-        try:
-            return await begun(self._pool, self._safely, answer, body)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._safely, answer, body)
         finally:
-            self._turn.release()
+            if mine:
+                self._turn.release()
 
     def _safely(self, answer: Callable[[bytes], bytes], body: bytes) -> bytes:
         """The reply; none when the file is being opened anew."""
