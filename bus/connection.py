@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bus import client
 from bus.client import Client, NatsError
 from bus.errors import Unavailable
-from bus.parser import FastParser, Receive
+from bus.parser import Basket, FastParser, Receive
 
 MURMUR_S = 0.02
 """A write of its own costs 0.1 ms; so long what is only said for whoever listens waits for another one."""
@@ -61,6 +61,7 @@ class Connection:
         self.on_disconnect: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._receivers: dict[bytes, Receive] = {}
+        self._baskets: dict[bytes, Basket] = {}
         self._out: list[bytes] = []
         self._leaves = False
         self._later: asyncio.TimerHandle | None = None
@@ -133,17 +134,23 @@ class Connection:
         self._receivers[b"%d" % subscription._id] = receive
         return subscription
 
-    async def stream_inbox(self, receive: Receive) -> tuple[bytes, Any]:
-        """A reply subject for messages that keep their own subject, and the subscription behind it, in force."""
+    async def stream_inbox(self, receive: Receive, basket: Basket | None = None) -> tuple[bytes, Any]:
+        """A reply subject for messages that keep their own subject, and the subscription behind it, in force.
+
+        What can be replied to goes into the basket, if there is one.
+        """
         self._count += 1
         inbox = self._prefix[:-1] + b"-pull.%d" % self._count
         subscription = await self.subscribe(inbox.decode(), receive)
+        if basket is not None:
+            self._baskets[b"%d" % subscription._id] = basket
         await self.nc.flush()
         return inbox, subscription
 
     async def unsubscribe(self, subscription: Any) -> None:
         """End a subscription, if the connection still stands."""
         self._receivers.pop(b"%d" % subscription._id, None)
+        self._baskets.pop(b"%d" % subscription._id, None)
         with contextlib.suppress(NatsError):
             await subscription.unsubscribe()
 
@@ -173,7 +180,7 @@ class Connection:
 
     async def _graft(self) -> None:
         rest = bytes(self.nc._ps.buf)
-        self.nc._ps = FastParser(self.nc, self._receivers, rest)
+        self.nc._ps = FastParser(self.nc, self._receivers, self._baskets, rest)
         await self.subscribe((self._prefix + b">").decode(), self._receive)
 
     async def _lost(self) -> None:

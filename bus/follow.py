@@ -7,7 +7,7 @@ Consumers live in the server's memory: a follower knows its own place, and a wor
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ from bus.connection import Connection, header
 from bus.envelope import Record
 from bus.errors import Unavailable, WitanError
 from bus.log import Sink
+from bus.parser import Basket, Message
 
 PULL_S = 60
 """How long a pull waits at the server; an idle reader sends one small message in that time."""
@@ -35,8 +36,7 @@ class Puller(Generic[T]):
         self._connection, self._stream, self._patterns, self._sink = connection, stream, list(patterns), sink
         self._window = self._credit = 2000
         self._asked = self._count = 0
-        self._waiting = b"0"
-        self._batch: list[T] = []
+        self._basket: Basket | None = None
         self._name = ""
         self._inbox = b""
         self._subscription: Any = None
@@ -49,12 +49,9 @@ class Puller(Generic[T]):
         """The consumer's name and settings."""
         raise NotImplementedError
 
-    def _item(self, subject: str, seq: int, reply: bytes, block: bytes | None, body: bytes) -> T | None:
-        """What the sink gets for a message, or nothing."""
+    def _items(self, messages: list[Message]) -> list[T]:
+        """What the sink gets for messages as they came, in order."""
         raise NotImplementedError
-
-    def _handed_over(self, batch: list[T]) -> None:
-        """The sink is about to get this batch."""
 
     async def open(self) -> None:
         """Make the consumer and ask for the first records."""
@@ -87,7 +84,6 @@ class Puller(Generic[T]):
         """Begin again behind the last record that was handed over."""
         if self._closed or (self._renewal and not self._renewal.done()):
             return
-        self._batch = []
         self._name = ""
         self._renewal = self._loop.create_task(self._renew_until_it_works())
 
@@ -125,13 +121,14 @@ class Puller(Generic[T]):
     async def _open_inbox(self) -> tuple[bytes, Any]:
         """A new one for each consumer, so that the last words of an old consumer are not heard."""
         try:
-            return await self._connection.stream_inbox(self._receive)
+            self._basket = basket = Basket(lambda: self._loop.call_soon(self._came, basket))
+            return await self._connection.stream_inbox(self._told, basket)
         except NatsError as error:
             raise Unavailable(f"no reader on {self._stream}: {error}") from error
 
     def _ask(self) -> None:
         """Keep the server's leave to send near the reader's room, but do not write for every record."""
-        room = self._credit - len(self._batch) - self._asked
+        room = self._credit - self._asked
         if self._closed or not self._name or self._asked > self._window // 2 or room < max(1, self._window // 4):
             return
         wish = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (room, PULL_S * 10**9, SILENCE_S * 10**9)
@@ -150,36 +147,28 @@ class Puller(Generic[T]):
             self._watch.cancel()
         self._watch = self._loop.call_later(2.5 * SILENCE_S, self.renew)
 
-    def _receive(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
-        if not reply.startswith(b"$JS.ACK."):
-            self._told(block)
+    def _came(self, basket: Basket) -> None:
+        """Hand over what has come; if any of it is missing, begin again."""
+        messages, basket.messages = basket.messages, []
+        if self._closed or not self._name or basket is not self._basket:
             return
-        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>
-        words = reply.rsplit(b".", 4)
-        self._count += 1
-        if int(words[2]) != self._count or not self._name:
+        try:
+            # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>
+            *_, count, _, waiting = messages[-1][0][3].rsplit(b".", 3)
+            if int(count) != self._count + len(messages):
+                raise ValueError("some are missing")
+            batch, behind = self._items(messages), int(waiting)
+        except (ValueError, IndexError):
             self.renew()
             return
-        self._asked -= 1
-        self._waiting = words[4]
-        item = self._item(subject.decode(errors="replace"), int(words[1]), reply, block, body)
-        if item is None:
-            self._ask()
-            return
-        self._batch.append(item)
-        if len(self._batch) == 1:
-            self._loop.call_soon(self._hand_over)
-
-    def _hand_over(self) -> None:
-        batch, self._batch = self._batch, []
-        if self._closed or not batch:
-            return
-        self._handed_over(batch)
+        self._count += len(messages)
+        self._asked -= len(messages)
         self._credit -= len(batch)
-        self._sink(batch, int(self._waiting))
+        if batch:
+            self._sink(batch, behind)
         self._ask()
 
-    def _told(self, block: bytes | None) -> None:
+    def _told(self, _: bytes, __: bytes, block: bytes | None, ___: bytes) -> None:
         """A status: a heartbeat, the end of a pull with how much of it is left, or the end of the consumer."""
         status = block[9:12] if block else b""
         if status == b"100":
@@ -209,24 +198,19 @@ class JetStreamFollower(Puller[Record]):
             "ack_policy": "none",
         }
 
-    def _receive(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
-        """The same as for all in less time: a replay does little else."""
-        words = reply.rsplit(b".", 4)
-        if len(words) != 5 or int(words[2]) != self._count + 1 or not self._name:
-            super()._receive(subject, reply, block, body)
-            return
-        self._count += 1
-        self._asked -= 1
-        self._waiting = words[4]
-        self._batch.append(Record(subject.decode("utf-8", "replace"), int(words[1]), body))
-        if len(self._batch) == 1:
-            self._loop.call_soon(self._hand_over)
+    def _items(self, messages: list[Message]) -> list[Record]:
+        first, last = _seq(messages[0]), _seq(messages[-1])
+        in_a_row = last - first == len(messages) - 1  # they ascend, so then none lies between them
+        places: Iterable[int] = range(first, last + 1) if in_a_row else map(_seq, messages)
+        self._at = last
+        return [
+            Record(words[1].decode("utf-8", "replace"), seq, body)
+            for (words, _, body), seq in zip(messages, places, strict=True)
+        ]
 
-    def _item(self, subject: str, seq: int, reply: bytes, block: bytes | None, body: bytes) -> Record:
-        return Record(subject, seq, body)
 
-    def _handed_over(self, batch: list[Record]) -> None:
-        self._at = batch[-1].seq
+def _seq(message: Message) -> int:
+    return int(message[0][3].rsplit(b".", 4)[1])
 
 
 class Letter(msgspec.Struct, frozen=True, gc=False):
@@ -270,16 +254,19 @@ class WorkQueue(Puller[Letter]):
             "max_ack_pending": 100_000,
         }
 
-    def _item(self, subject: str, seq: int, reply: bytes, block: bytes | None, body: bytes) -> Letter | None:
-        if seq <= self._seen:
-            if seq not in self._open:  # dealt with; the server has forgotten the acknowledgement
-                self._connection.publish(reply, b"+ACK")
-            return None
-        return Letter(subject, seq, body, block, reply)
-
-    def _handed_over(self, batch: list[Letter]) -> None:
-        self._seen = batch[-1].seq
-        self._open.update((letter.seq, True) for letter in batch)
+    def _items(self, messages: list[Message]) -> list[Letter]:
+        letters: list[Letter] = []
+        for message in messages:
+            words, block, body = message
+            seq, ack = _seq(message), words[3]
+            if seq > self._seen:
+                letters.append(Letter(words[1].decode("utf-8", "replace"), seq, body, block, ack))
+            elif seq not in self._open:  # dealt with; the server has forgotten the acknowledgement
+                self._connection.publish(ack, b"+ACK")
+        if letters:
+            self._seen = letters[-1].seq
+            self._open.update((letter.seq, True) for letter in letters)
+        return letters
 
     def forget(self) -> None:
         """Hand everything over again that is not acknowledged: its reader has lost it."""

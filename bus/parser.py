@@ -11,13 +11,27 @@ from bus.client import Client, Parser
 
 Receive = Callable[[bytes, bytes, bytes | None, bytes], None]
 """subject, reply subject, header block or None, body."""
+Message = tuple[list[bytes], bytes | None, bytes]
+
+
+class Basket:
+    """What comes for one who looks once for many: the words of its first line, its header block or None, its body.
+
+    `MSG subject sid reply size`, or `HMSG subject sid reply headers size`. `wake` is called for the first of them.
+    """
+
+    __slots__ = ("messages", "wake")
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self.messages: list[Message] = []
+        self.wake = wake
 
 
 class FastParser(Parser):
     """Messages by hand; PING, PONG, INFO, +OK, -ERR and the plain client's own subscriptions by the original."""
 
-    def __init__(self, nc: Client, receivers: dict[bytes, Receive], rest: bytes) -> None:
-        self._receivers = receivers
+    def __init__(self, nc: Client, receivers: dict[bytes, Receive], baskets: dict[bytes, Basket], rest: bytes) -> None:
+        self._receivers, self._baskets = receivers, baskets
         self._reader: asyncio.StreamReader | None = None
         self._feed: Callable[[bytes], object] | None = None
         self._busy = False
@@ -59,32 +73,36 @@ class FastParser(Parser):
     def _take(self) -> bool:
         """Hand over all whole messages up to one that is not for us; whether there is one."""
         data, place = self._rest, 0
-        size, find, receivers = len(data), data.find, self._receivers
+        size, find, receivers, baskets = len(data), data.find, self._receivers, self._baskets
         while place < size:
-            line_end = find(b"\r\n", place)
-            if line_end < 0:
+            begin = find(b"\n", place) + 1
+            if not begin:
                 break
-            first = data[place]
-            if first != 77 and first != 72:  # neither MSG nor HMSG
+            words = data[place : begin - 2].split(b" ")
+            with_headers = words[0] == b"HMSG"
+            if not with_headers and words[0] != b"MSG":
                 self._rest = data[place:]
                 return True
-            with_headers = first == 72
-            words = data[place + (5 if with_headers else 4) : line_end].split(b" ")
-            begin = line_end + 2
             end = begin + int(words[-1])
             if end + 2 > size:
                 break
-            receive = receivers.get(words[1])
-            if receive is None:
+            body = begin + int(words[-2]) if with_headers else begin
+            block = data[begin:body] if with_headers else None
+            replied = len(words) == (6 if with_headers else 5)
+            basket, receive = baskets.get(words[2]), receivers.get(words[2])
+            if basket is not None and replied:
+                if not basket.messages:
+                    basket.wake()
+                basket.messages.append((words, block, data[body:end]))
+            elif receive is None:
                 self._rest = data[place:]
                 return True
-            reply = words[2] if len(words) == (5 if with_headers else 4) else b""
-            body = begin + int(words[-2]) if with_headers else begin
-            try:
-                receive(words[0], reply, data[begin:body] if with_headers else None, data[body:end])
-            except Exception as error:  # the client would stop reading for good, and say nothing
-                told = {"message": f"a receiver of {words[0]!r} failed", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(told)
+            else:
+                try:
+                    receive(words[1], words[3] if replied else b"", block, data[body:end])
+                except Exception as error:  # the client would stop reading for good, and say nothing
+                    told = {"message": f"a receiver of {words[1]!r} failed", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(told)
             place = end + 2
         self._rest = data[place:] if place < size else b""
         return False

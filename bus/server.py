@@ -17,7 +17,7 @@ from bus.staging import Staging
 READY_S = 120.0
 STEADY_S = 30.0
 BACK_OFF_S = (0.05, 5.0)
-MEMORY = {"GOGC": "60"}
+MEMORY = {"GOGC": "100"}
 """A third less memory for a tenth more time. A GOMEMLIMIT is a cliff instead: behind it writing took thrice as long."""
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import msgspec
 from bus.messages import run as said
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, gc=False):
     """One attempt at one phase."""
 
     status: Literal["absent", "started", "ended"] = "absent"

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """Who works on the current phase, or looks at it before it is done: then `role` is whose work that is."""
 
     agent: str
@@ -15,14 +15,14 @@ class Assignment(msgspec.Struct, frozen=True):
         return bool(self.role)
 
 
-class Routed(msgspec.Struct, frozen=True):
+class Routed(msgspec.Struct, frozen=True, gc=False):
     """Who was named for the phase that is not begun yet. `agent` is empty when anybody of the role may have it."""
 
     role: str
     agent: str = ""
 
 
-class Review(msgspec.Struct, frozen=True):
+class Review(msgspec.Struct, frozen=True, gc=False):
     """Why somebody is to look at the phase before it is done, and who: empty is any architect."""
 
     because: str

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.orchestrator import trouble
 from actors.orchestrator.named import Assignment, Review, Routed
@@ -61,7 +62,7 @@ Troubling = (
 )
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, gc=False):
     """What the orchestrator knows of one task."""
 
     status: Status = "absent"
@@ -120,41 +121,45 @@ def refuse_unless(task: Task, event: type[said.TaskEvent], wish: str) -> None:
 
 
 def evolve(task: Task, event: said.TaskEvent) -> Task:
-    """What the task is after the event."""
-    told = _told(task, event)
-    status = TRANSITIONS.get((task.status, type(event)))
-    if status is not None:
-        told["status"] = status
-    return msgspec.structs.replace(task, **told) if told else task
+    """What the task is after the event. What every phase goes through comes first: each case costs."""
+    match event:
+        case said.PhaseRequested():
+            return replace(task, phase=event.phase, role=event.role, attempt=event.attempt, assignment=None)
+        case said.PhaseAssigned():
+            if task.routed or task.review:
+                task = replace(task, routed=None, review=None)
+            return replace(task, epoch=event.epoch, assignment=Assignment(event.agent, event.run))
+        case said.PhaseCompleted():
+            if task.attempt > 1 or task.trouble.losses:
+                task = replace(task, trouble=_made_good(task))
+            done = (*task.done, Input(event.phase, event.agent, event.run))
+            return replace(task, done=done, phase="", role="", attempt=0, assignment=None, advice="")
+        case _:
+            told = _told(task, event)
+            status = TRANSITIONS.get((task.status, type(event)))
+            if status is not None:
+                told["status"] = status
+            return replace(task, **told) if told else task
 
 
 def _told(task: Task, event: said.TaskEvent) -> dict[str, Any]:
-    """What an event says of a task, beside its status. What every phase goes through comes first: each case costs."""
+    """What any other event says of a task, beside its status."""
     match event:
-        case said.PhaseRequested():
-            return {"phase": event.phase, "role": event.role, "attempt": event.attempt, "assignment": None}
-        case said.PhaseAssigned():
-            told: dict[str, Any] = {"epoch": event.epoch, "assignment": Assignment(event.agent, event.run)}
-            return {**told, "routed": None, "review": None} if task.routed or task.review else told
-        case said.PhaseCompleted():
-            done = (*task.done, Input(event.phase, event.agent, event.run))
-            told = {"done": done, "phase": "", "role": "", "attempt": 0, "assignment": None, "advice": ""}
-            return _made_good(task, told) if task.attempt > 1 or task.trouble.losses else told
-        case said.PipelineStarted() | said.TaskCompleted():
+        case said.PipelineStarted() | said.TaskCompleted() | said.PipelinePaused() | said.PipelineResumed():
             return {}
         case said.TaskSubmitted():
             return _submitted(event)
-        case said.PipelinePaused() | said.PipelineResumed() | said.ResultRefused():
-            return {}
-        case routing.TaskRouted() | routing.ReviewAssigned() | routing.ReviewEnded():
-            return _routed(task, event)
         case said.OverrideApplied():
             overrides = {**_overrides(task.context), **event.override}
             return {"context": {**task.context, "overrides": overrides}}
         case said.TaskFailed() | said.TaskCancelled():
             return {"assignment": None}
-        case _:
+        case routing.TaskRouted() | routing.ReviewAssigned() | routing.ReviewEnded():
+            return _routed(task, event)
+        case _ if isinstance(event, Troubling):
             return _troubled(task, event)
+        case _:
+            return {}
 
 
 def _routed(task: Task, event: said.TaskEvent) -> dict[str, Any]:
@@ -206,10 +211,10 @@ def _troubled(task: Task, event: Troubling) -> dict[str, Any]:
     return {**told, "trouble": trouble.after(task.trouble, event)}
 
 
-def _made_good(task: Task, told: dict[str, Any]) -> dict[str, Any]:
+def _made_good(task: Task) -> Trouble:
     """A phase that did not succeed at once is over; how often it was requested matters if it is reopened."""
     requests = {**task.trouble.requests, task.phase: task.attempt}
-    return {**told, "trouble": msgspec.structs.replace(task.trouble, requests=requests, losses=0)}
+    return replace(task.trouble, requests=requests, losses=0)
 
 
 def _reopened(task: Task, event: said.PhaseReopened) -> dict[str, Any]:
@@ -220,9 +225,9 @@ def _reopened(task: Task, event: said.PhaseReopened) -> dict[str, Any]:
         requests.setdefault(done.phase, 1)
     if task.next_phase:
         requests[task.next_phase] = task.attempt
-    told = msgspec.structs.replace(trouble.after(task.trouble, event), requests=requests)
+    told = replace(trouble.after(task.trouble, event), requests=requests)
     if place < len(task.done):
-        told = msgspec.structs.replace(told, last_agent=task.done[place].agent)
+        told = replace(told, last_agent=task.done[place].agent)
     return {"done": task.done[:place], "phase": "", "role": "", "attempt": 0, "assignment": None, "trouble": told}
 
 

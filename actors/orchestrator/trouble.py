@@ -15,7 +15,7 @@ COUNCIL_TIER = 3
 ONCE_MORE = "so this one is done once more: find the cause here and mend it."
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One recovery. `reopened` is the earlier phase that is done once more for it."""
 
     phase: str
@@ -32,7 +32,7 @@ class Attempt(msgspec.Struct, frozen=True):
     tests: str = ""
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class Trouble(msgspec.Struct, frozen=True, gc=False):
     """Empty for a task that goes well."""
 
     attempts: tuple[Attempt, ...] = ()

@@ -21,7 +21,7 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     id: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f]*\Z")] | None = None
 
 
-class Artifact(msgspec.Struct, frozen=True, omit_defaults=True):
+class Artifact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a phase produced: its text here when it is small, in the blob store under its sha256 when it is not."""
 
     name: str
@@ -31,7 +31,7 @@ class Artifact(msgspec.Struct, frozen=True, omit_defaults=True):
     content: str | None = None
 
 
-class Input(msgspec.Struct, frozen=True):
+class Input(msgspec.Struct, frozen=True, gc=False):
     """Where an earlier phase left its artifacts."""
 
     phase: str
