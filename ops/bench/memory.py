@@ -9,10 +9,11 @@ from ops.bench.board import caught_up
 from ops.bench.daemon import cpu_s, resident_mb, running
 from ops.bench.ground import Lab, ground
 from ops.bench.rows import Row, at_most
+from projections.projector import FOLD_S
 from projections.store import remove
 
 EVENTS = 1_000_000
-SETTLE_S, IDLE_S = 12.0, 15.0
+SETTLE_S, IDLE_S = 2.5 * FOLD_S, 15.0
 """Two folds after the last event its tables have nothing left to tidy up."""
 GOAL_MB, GOAL_PERCENT = 400.0, 1.0
 
