@@ -17,7 +17,7 @@ from bus.envelope import Commit, Draft, Record, encode, link
 from bus.errors import Invalid, WitanError
 from bus.ids import derived_id, fresh_id
 from bus.log import Loaded
-from bus.messages.kinds import read_commit
+from bus.messages.kinds import read_commit, read_commits
 from bus.timers import Timer
 
 CAUSES = 256
@@ -244,8 +244,7 @@ class Desk:
         else:
             found = self._ahead.pop(subject, None) or self._kept(subject, entity, fold)
             loaded = found or self._source.load(subject)
-        for body in loaded.bodies:
-            commit = read_commit(Record(subject, loaded.seq, body))
+        for commit in read_commits(subject, loaded.bodies, loaded.seq):
             if commit.v > entity.v:
                 self._fold(entity, commit, fold)
         if loaded.bodies:

@@ -1,6 +1,6 @@
 """The table of everything that can be said: which events a kind has, which commands an actor takes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -89,8 +89,8 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 _commit_of: Any = Commit
-_COMMITS: dict[str, msgspec.json.Decoder[Commit[Any]]] = {
-    kind: msgspec.json.Decoder(_commit_of[events]) for kind, events in EVENTS_OF.items()
+_DECODE: dict[str, Callable[[bytes], Commit[Any]]] = {
+    kind: msgspec.json.Decoder(_commit_of[events]).decode for kind, events in EVENTS_OF.items()
 }
 _COMMANDS = {
     (actor, name): msgspec.json.Decoder(command)
@@ -102,14 +102,25 @@ _COMMANDS = {
 
 def read_commit(record: Record) -> Commit[Any]:
     """The commit that a record of the log holds."""
-    kind = record.subject.split(".", 2)[1]
     try:
-        return _COMMITS[kind].decode(record.body)
-    except KeyError:
+        return _DECODE[record.subject.split(".", 2)[1]](record.body)
+    except (KeyError, *_UNREADABLE) as error:
+        raise _broken(record.subject, record.seq, error) from error
+
+
+def read_commits(subject: str, bodies: Iterable[bytes], seq: int) -> list[Commit[Any]]:
+    """The commits of one entity, the last of them at this place in the log."""
+    try:
+        return list(map(_DECODE[subject.split(".", 2)[1]], bodies))
+    except (KeyError, *_UNREADABLE) as error:
+        raise _broken(subject, seq, error) from error
+
+
+def _broken(subject: str, seq: int, error: Exception) -> Broken:
+    if isinstance(error, KeyError):
         hint = "Upgrade Witan: the log is newer than the program."
-        raise Broken(f"kind {kind!r} is unknown to this version", hint) from None
-    except _UNREADABLE as error:
-        raise Broken(f"{record.subject} at {record.seq} cannot be read: {error}") from error
+        return Broken(f"kind {error} is unknown to this version", hint)
+    return Broken(f"{subject} at {seq} cannot be read: {error}")
 
 
 def read_command(actor: str, name: str, body: bytes) -> Command:

@@ -13,9 +13,9 @@ import nats
 from nats.js import JetStreamContext
 
 from actors.folds import FOLDS
-from bus.envelope import Commit, Draft, Record, encode, link
+from bus.envelope import Commit, Draft, encode, link
 from bus.messages.base import Event
-from bus.messages.kinds import read_commit
+from bus.messages.kinds import read_commits
 from bus.messages.task import AssignmentLost, PhaseAssigned
 from ops.bench.ground import Ground, Lab, append_fast, ground
 from ops.bench.rows import Row
@@ -83,8 +83,7 @@ async def _load(here: Ground, subject: str) -> int:
     fold = FOLDS["task"]
     state, commits = fold.initial(), 0
     loaded = await here.log.load(subject)
-    for body in loaded.bodies:
-        commit = read_commit(Record(subject, loaded.seq, body))
+    for commit in read_commits(subject, loaded.bodies, loaded.seq):
         for event in commit.events:
             state = fold.evolve(state, event)
         commits = commit.v
