@@ -9,7 +9,7 @@ from bus import parser
 from bus.connection import headers
 from bus.envelope import Record
 from bus.jetstream import JetStreamLog
-from bus.parser import Basket, Message, Receive
+from bus.parser import Basket, Message
 from bus.server import Server
 from tests.bus_ground import a_connection, a_proxy, draft, told, until
 
