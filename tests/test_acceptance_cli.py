@@ -194,6 +194,8 @@ def test_cancel_ends_a_task_and_watch_says_so(folder: Folder) -> None:
     [
         (["submit", "x", "--workflow", "nonsense"], 1, "there is no workflow 'nonsense'"),
         (["submit", ""], 2, "task"),
+        (["run", "", "--fresh"], 2, "task"),
+        (["run", "", "--fresh", "--detach"], 2, "task"),
         (["guardian", "pause", "nonsense"], 1, "no task's id begins with 'nonsense'"),
         (["query", "nonsense"], 1, "there is no view 'nonsense'"),
         (["query", "tasks", "colour=red"], 2, "no parameter 'colour'"),
@@ -208,7 +210,7 @@ def test_what_cannot_be_done_is_refused_with_words(words: list[str], code: int, 
     assert told in done.stderr
     answer = json.loads(done.stdout)
     assert answer["ok"] is False and answer["hint"]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr and "Working" not in done.stderr
 
 
 def test_without_a_password_one_may_submit_ask_and_order(folder: Folder, tmp_path: Path) -> None:

@@ -48,9 +48,9 @@ def verb(text: str, settings: Settings, form: Form, detach: bool, id: str | None
     witan run "Add a --version flag" --base main
     """
     body = body_of(sys.stdin.read() if text == "-" else text, settings, **wish)
-    talk(f"Working on {body['repo']}." if body.get("repo") else "Working in a new repository of the task's own.")
     if detach:
         answer = send(settings, "cmd.orchestrator.submit_task", body, id or fresh_id())
+        _say_where(body)
         print_one({name: value for name, value in answer.items() if name != "ok"}, form)
         talk(f"Follow it with: witan watch {answer['task_id']}")
         return 0
@@ -103,10 +103,16 @@ async def _stay(settings: Settings, form: Form, body: dict[str, object], id: str
         log = PatientLog(connection)
         head = await log.head()
         answer = await log.again(lambda: command(connection, "cmd.orchestrator.submit_task", body, id))
+        _say_where(body)
         progress = Progress(str(answer["task_id"]))
         with picture_of(form) as picture:
             await stay(log, progress, picture, head, *STEPS)
         return progress
+
+
+def _say_where(body: dict[str, object]) -> None:
+    """Once the work is taken on, and not before."""
+    talk(f"Working on {body['repo']}." if body.get("repo") else "Working in a new repository of the task's own.")
 
 
 def _tell_what_was_made(settings: Settings, form: Form, progress: Progress) -> None:
