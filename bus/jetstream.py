@@ -14,6 +14,7 @@ from bus.envelope import Draft, Record
 from bus.errors import Conflict, Unavailable, WitanError
 from bus.follow import JetStreamFollower
 from bus.log import Loaded, Sink, is_pattern
+from bus.staging import Staging
 
 BATCH_FROM = 12
 """From this many waiting commits one atomic batch (3 ms) is cheaper than singles (0.25 ms each) under `always`."""
@@ -84,17 +85,22 @@ class _Wish:
 class JetStreamLog:
     """All appends of a process go through one group commit: what waits while one is under way goes into the next."""
 
-    def __init__(self, connection: Connection, stream: str = "EVENTS", staged: bool = False) -> None:
+    def __init__(self, connection: Connection, stream: str = "EVENTS", staging: Staging | None = None) -> None:
         self.connection = connection
         self.stream = stream
         self._direct_get = f"$JS.API.DIRECT.GET.{stream}".encode()
-        self._batch_from = STAGED_FROM if staged else BATCH_FROM
+        self._staging = staging
         self._places: dict[str, int] = {}
         self._waiting: deque[_Wish] = deque()
         self._armed = False
         self._groups = 0
         self._under_way: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def _batch_from(self) -> int:
+        """Looked up each time: where batches lie is found out anew whenever the server is started again."""
+        return STAGED_FROM if self._staging is not None and self._staging.in_memory else BATCH_FROM
 
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
         return await self.submit(drafts)
@@ -239,8 +245,9 @@ class JetStreamLog:
         """Singles cost by number, and again for every time that an entity comes again."""
         if len(drafts) > BATCH_MAX or len(drafts) < 2:
             return False
-        if len(drafts) < ROUNDS_MAX or len(drafts) >= self._batch_from:
-            return len(drafts) >= self._batch_from
+        enough = len(drafts) >= self._batch_from
+        if len(drafts) < ROUNDS_MAX or enough:
+            return enough
         return max(Counter(draft.subject for draft in drafts).values()) >= ROUNDS_MAX
 
     async def _as_batch(self, drafts: Sequence[Draft]) -> list[int] | None:

@@ -129,7 +129,7 @@ class App:
         self.connection = await connect(self.url, "witan")
         await self._refuse_unless_alone()
         await topology.ensure(self.connection)
-        self.log = JetStreamLog(self.connection, staged=bool(self.server and self.server.staging.in_memory))
+        self.log = JetStreamLog(self.connection, staging=self.server.staging if self.server else None)
         self.blobs = Blobs(self.connection)
         await answer_strangers(self.connection)
 

@@ -35,7 +35,7 @@ async def writers_on(server: Server) -> AsyncIterator[list[Log]]:
     """Three writers that share nothing but the server."""
     async with AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(a_connection(server.url)) for _ in range(WRITERS)]
-        yield [JetStreamLog(each, staged=server.staging.in_memory) for each in connections]
+        yield [JetStreamLog(each, staging=server.staging) for each in connections]
 
 
 async def happens(story: Story, place: Place, folder: Path) -> None:

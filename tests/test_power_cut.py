@@ -93,7 +93,7 @@ class Witness:
 
 async def until_the_cut(server: Server, disk: Disk, name: str) -> list[str]:
     async with a_connection(server.url) as connection:
-        witness = Witness(JetStreamLog(connection, staged=server.staging.in_memory))
+        witness = Witness(JetStreamLog(connection, staging=server.staging))
         writers = [asyncio.create_task(witness.write(f"{name}-{place}", (1, 5, 14)[place % 3])) for place in range(6)]
         await until(lambda: len(witness.acknowledged) > 500)
         disk.cut()

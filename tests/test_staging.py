@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus import staging
-from bus.jetstream import JetStreamLog
+from bus.jetstream import BATCH_FROM, STAGED_FROM, JetStreamLog
 from bus.server import Server
 from tests.bus_ground import a_connection, a_server, draft, everything, until
 
@@ -36,7 +36,7 @@ def left_in(place: Path) -> list[Path]:
 
 async def a_batch(server: Server, name: str) -> list[int]:
     async with a_connection(server.url) as connection:
-        log = JetStreamLog(connection, staged=server.staging.in_memory)
+        log = JetStreamLog(connection, staging=server.staging)
         return await log.append([draft(f"evt.task.{name}-{number}", 0) for number in range(CROWD)])
 
 
@@ -150,6 +150,21 @@ def test_without_memory_batches_stay_on_the_disk(
         async with a_server(tmp_path / "nats") as server:
             assert not server.staging.in_memory
             assert len(await a_batch(server, "one")) == CROWD
+
+    asyncio.run(story())
+
+
+def test_a_log_hears_that_its_server_has_come_back_to_the_disk(
+    tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with a_server(tmp_path / "nats") as server, a_connection(server.url) as connection:
+            log = JetStreamLog(connection, staging=server.staging)
+            assert log._batch_from == STAGED_FROM
+            monkeypatch.setattr(staging, "ROOM", 2**62)
+            os.kill(server.pid, signal.SIGKILL)
+            await until(lambda: server.restarts == 1 and not server.staging.in_memory)
+            assert log._batch_from == BATCH_FROM
 
     asyncio.run(story())
 

@@ -36,7 +36,7 @@ class Ground:
         await self.server.start()
         self.connection = await connect(self.server.url, "bench")
         await topology.ensure(self.connection)
-        self.log = JetStreamLog(self.connection, staged=self.server.staging.in_memory)
+        self.log = JetStreamLog(self.connection, staging=self.server.staging)
 
     async def close(self) -> None:
         if hasattr(self, "connection"):
