@@ -24,7 +24,7 @@ BEHIND = 5
 """How nice it is to the daemon and its server where the processors are busy: work does not wait for tables.
 
 Where the kernel gives each session a share of its own (`sched_autogroup_enabled`) this changes nothing, and so did a
-share of a hundredth: the pipelines were as fast.
+share of a seventieth: the pipelines were as fast.
 """
 LOCKED_S = 10.0
 """So long the process of a daemon that was killed may take to let go of the file."""
