@@ -14,7 +14,7 @@ import duckdb
 from bus.envelope import Record
 from bus.errors import Invalid, Missing, Unavailable
 from projections import boot
-from projections.batches import EMPTY, Tray, ascending, chunks, table
+from projections.batches import EMPTY, Tray, ascending, chunks, release_memory, table
 from projections.parameters import Value, arguments
 from projections.statements import AS_OF, NOW, POLLED, SAY, SCHEMA, STILL, VIEWS, making
 
@@ -161,8 +161,9 @@ class Store:
         return False
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the file; for a quiet moment."""
+        """Move the write-ahead log into the file, and give memory back; for a quiet moment."""
         self._writer.execute(SAY["checkpoint"])
+        release_memory()
 
     def snapshot(self, folder: Path | str) -> tuple[Path, int]:
         """A copy of the file that nobody writes, and its place in the log; the one before it goes."""
