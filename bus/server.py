@@ -17,7 +17,7 @@ from bus.staging import Staging
 READY_S = 120.0
 STEADY_S = 30.0
 BACK_OFF_S = (0.05, 5.0)
-MEMORY = {"GOGC": "80"}
+MEMORY = {"GOGC": "100"}
 """How much rubbish the server lets lie. With each sweep it also lets go of what it has read: at 60 an entity took
 twice as long to load, at 200 a million events came to a gigabyte. A GOMEMLIMIT is a cliff: behind it writing took
 thrice as long."""
