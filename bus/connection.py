@@ -134,16 +134,15 @@ class Connection:
         self._receivers[b"%d" % subscription._id] = receive
         return subscription
 
-    async def stream_inbox(self, receive: Receive, basket: Basket | None = None) -> tuple[bytes, Any]:
+    async def stream_inbox(self, receive: Receive, basket: Basket) -> tuple[bytes, Any]:
         """A reply subject for messages that keep their own subject, and the subscription behind it, in force.
 
-        What can be replied to goes into the basket, if there is one.
+        What can be replied to goes into the basket; the rest is what the stream itself has to say.
         """
         self._count += 1
         inbox = self._prefix[:-1] + b"-pull.%d" % self._count
         subscription = await self.subscribe(inbox.decode(), receive)
-        if basket is not None:
-            self._baskets[b"%d" % subscription._id] = basket
+        self._baskets[b"%d" % subscription._id] = basket
         await self.nc.flush()
         return inbox, subscription
 

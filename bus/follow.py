@@ -155,9 +155,10 @@ class Puller(Generic[T]):
         try:
             # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>
             *_, count, _, waiting = messages[-1][0][3].rsplit(b".", 3)
+            behind = int(waiting)
             if int(count) != self._count + len(messages):
                 raise ValueError("some are missing")
-            batch, behind = self._items(messages), int(waiting)
+            batch = self._items(messages)
         except (ValueError, IndexError):
             self.renew()
             return

@@ -15,7 +15,7 @@ Message = tuple[list[bytes], bytes | None, bytes]
 
 
 class Basket:
-    """What comes for one who looks once for many: the words of its first line, its header block or None, its body.
+    """What comes for one who looks once for many: a first line's words, the header block or None, the body.
 
     `MSG subject sid reply size`, or `HMSG subject sid reply headers size`. `wake` is called for the first of them.
     """

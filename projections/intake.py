@@ -13,8 +13,8 @@ from bus.log import Follower
 SOON_S, LATE_S, MUCH = 0.02, 0.5, 1_000
 """A transaction costs 3 ms whatever it holds. While questions come, what waits is taken in soon; else late, or
 when it is so many commits."""
-ASKED_S = 0.25
-"""Who asks more often than that is asking all the time; anybody else's question takes in what it wants to see."""
+ASKED_S = 1.0
+"""So long after a question there may be another one."""
 STALE_S, PATIENCE_S = 0.1, 0.5
 """A question waits for what came so long before it, but not for ever."""
 
