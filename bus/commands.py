@@ -16,6 +16,7 @@ import msgspec
 from bus.connection import Connection, header
 from bus.errors import Invalid, Unavailable
 from bus.follow import Letter, WorkQueue
+from bus.jetstream import JetStreamLog
 from bus.messages.kinds import COMMANDS_OF
 from bus.subjects import COMMANDS, command_of, token
 
@@ -27,6 +28,10 @@ REMEMBERED = 4096
 FORGET_S = 60.0
 """After this long, or twice as long, a caller whose message was never stored is let go."""
 ID_MAX = 200
+LOST = b"\x7f"
+"""nats-server 2.15 uses this byte in its index: a message with it in its subject may never come out of a stream."""
+SWEEP_S = 1.0
+"""So long after such a message was heard it is taken out: others of its kind come together."""
 
 _Key = tuple[str, bytes, str]
 _is_id = re.compile(r"[^\x00-\x1f\x7f]*\Z").match
@@ -58,7 +63,7 @@ def _refusal(subject: bytes, block: bytes | None) -> Invalid | None:
     """What can be said without the actor."""
     try:
         refuse_headers(block)
-        if b"\x7f" in subject:  # nats-server 2.15 uses this byte in its index: such a message may never come out
+        if LOST in subject:
             command_of(subject.decode(errors="replace"))
     except Invalid as error:
         return error
@@ -76,6 +81,8 @@ class Callers:
         self._callers: dict[_Key, deque[bytes]] = {}
         self._answered: OrderedDict[str, bytes] = OrderedDict()
         self._waited: set[bytes] = set()
+        self._lost = False
+        self._sweeping: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._open = False
 
@@ -111,6 +118,10 @@ class Callers:
         return True
 
     def _heard(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
+        if LOST in subject:
+            self._lost = True
+            if self._sweeping is None or self._sweeping.done():
+                self._sweeping = self._loop.create_task(self._sweep())
         if not may_be_answered(reply):
             return
         refusal = _refusal(subject, block)
@@ -134,6 +145,13 @@ class Callers:
             self._loop.call_later(REPEAT_S, self._still_there, key, reply, block)
         else:
             self.repeat(Letter(key[0], 0, key[1], block, b""))
+
+    async def _sweep(self) -> None:
+        while self._lost:
+            await asyncio.sleep(SWEEP_S)
+            self._lost = False
+            with contextlib.suppress(Unavailable):  # the next one that is heard, or the next start, does it
+                await sweep(self.connection)
 
     def _forget(self) -> None:
         """Let go of callers that were here at the last sweep too: the stream has refused their messages."""
@@ -172,6 +190,14 @@ class CommandDesk:
 
 def _key(letter: Letter) -> _Key:
     return letter.subject, letter.body, header(letter.headers, b"Nats-Msg-Id")
+
+
+async def sweep(connection: Connection) -> None:
+    """Take out what no reader will ever get: it would stay, and one day no command would find room."""
+    async for page in JetStreamLog(connection, COMMANDS).pages(">"):
+        for seq in (record.seq for record in page if LOST.decode() in record.subject):
+            wish = b'{"seq":%d,"no_erase":true}' % seq
+            await connection.request(f"$JS.API.STREAM.MSG.DELETE.{COMMANDS}", wish)
 
 
 async def answer_strangers(connection: Connection) -> None:

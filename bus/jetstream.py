@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -122,16 +122,20 @@ class JetStreamLog:
         self._send_more()
 
     async def read(self, subject: str, after: int = 0) -> list[Record]:
-        records: list[Record] = []
+        return [record async for page in self.pages(subject, after) for record in page]
+
+    async def pages(self, subject: str, after: int = 0) -> AsyncIterator[list[Record]]:
+        """The same, so many at a time."""
         many = is_pattern(subject)
         while True:
             wish = {"seq": after + 1, "next_by_subj": subject, "batch": READ_MAX}
             found, last = await self._direct(wish)
-            for block, body in found:
-                whose = header(block, b"Nats-Subject") if many else subject
-                records.append(Record(whose, int(header(block, b"Nats-Sequence")), body))
+            yield [
+                Record(header(block, b"Nats-Subject") if many else subject, int(header(block, b"Nats-Sequence")), body)
+                for block, body in found
+            ]
             if len(found) < READ_MAX:
-                return records
+                return
             after = last
 
     async def load(self, subject: str) -> Loaded:

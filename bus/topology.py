@@ -29,6 +29,7 @@ def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
             "retention": "workqueue",
             "persist_mode": "async",
             "no_ack": True,
+            "allow_direct": True,
             "max_bytes": 64 * _MIB,
         },
         TIMERS: {

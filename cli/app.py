@@ -43,7 +43,7 @@ from actors.treasurer.purse import micro_of
 from actors.treasurer.thinking import Thinking
 from bus import topology
 from bus.blobs import Blobs
-from bus.commands import answer_strangers
+from bus.commands import answer_strangers, sweep
 from bus.connection import Connection, connect
 from bus.errors import Refused
 from bus.jetstream import JetStreamLog
@@ -132,6 +132,7 @@ class App:
         self.log = JetStreamLog(self.connection, staging=self.server.staging if self.server else None)
         self.blobs = Blobs(self.connection)
         await answer_strangers(self.connection)
+        await sweep(self.connection)
 
     async def _refuse_unless_alone(self) -> None:
         """Two orchestrators on one log would take each other's commands; the log's guards would stop both."""

@@ -225,3 +225,37 @@ def test_letters_acknowledged_while_away_do_not_stop_the_queue(tmp_path: Path) -
 
     assert streams()[COMMANDS]["no_ack"]
     told(tmp_path, story)
+
+
+def test_commands_that_the_server_cannot_find_again_do_not_fill_the_stream(tmp_path: Path) -> None:
+    """Its index loses subjects with a certain byte: without a reader they would stay until no command has room."""
+
+    def left(app: App) -> int:
+        told = app.bridge.run(app.connection.request(f"$JS.API.STREAM.INFO.{COMMANDS}"), timeout_s=10)
+        return int(json.loads(told.body)["state"]["messages"])
+
+    with an_app(tmp_path) as app:
+
+        async def story(client: Client) -> None:
+            for number in range(700):
+                for subject in ("guardian.x\x7f", "cmd.orchestrator.\x7fA\x7f", "cmd.guardian.A\x7f"):
+                    await client.publish(f"{subject}{number}", b"x" * 1000)
+            await client.publish(SUBMIT, b'{"task":"still heard"}')
+            await until(lambda: submitted(app) == ["still heard"] and not left(app))
+
+        in_public(app, story)
+
+    async def alone() -> None:
+        server = Server(tmp_path / "nats")
+        await server.start()
+        try:
+            async with a_connection(server.url) as connection:
+                for number in range(300):
+                    connection.publish(b"guardian.x\x7f%d" % number, b"x")
+                await connection.nc.flush()
+        finally:
+            await server.stop()
+
+    asyncio.run(alone())
+    with an_app(tmp_path) as app:
+        in_public(app, lambda _: until(lambda: not left(app)))
