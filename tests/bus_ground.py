@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from nats.aio.client import Client
+
 from bus import topology
 from bus.connection import Connection, connect
 from bus.envelope import Draft, Record
@@ -45,6 +47,12 @@ def into(heap: list[Record]) -> Sink:
 async def everything(log: Log, *patterns: str) -> list[Record]:
     """All that is on the log now."""
     return [record for batch in [b async for b in replay(log, patterns or ("evt.>",))] for record in batch]
+
+
+async def in_force(client: Client) -> None:
+    """Until the server knows what a plain client has subscribed to: its first PING may overtake that."""
+    await client.flush()
+    await client.flush()
 
 
 @asynccontextmanager

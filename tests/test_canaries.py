@@ -22,6 +22,7 @@ from bus.commands import request
 from bus.jetstream import JetStreamLog
 from bus.messages import task
 from bus.messages.kinds import read_commit
+from tests.bus_ground import in_force
 from tests.fake_http import Answer, Request, in_json
 from tests.fake_ollama import FakeOllama, end, line
 from tests.fake_ollama import said as local_said
@@ -173,7 +174,7 @@ async def _work(daemon: Watched, repo: Path, live: dict[str, bytes]) -> tuple[li
 
     try:
         await client.subscribe("live.>", cb=heard)
-        await client.flush()
+        await in_force(client)
         await _done(daemon, repo)
         return await _on_streams(client.jetstream())
     finally:

@@ -8,6 +8,7 @@ from nats.aio.msg import Msg
 
 from bus.days import day_of
 from bus.messages import budget
+from tests.bus_ground import in_force
 from tests.test_cli_runs import House, in_a_house
 
 
@@ -22,7 +23,7 @@ def test_who_sets_a_cap_below_what_is_spent_is_told_so(tmp_path: Path, monkeypat
         today = day_of(time.time())
         await house.say("evt.budget.main", caps, budget.FundsReserved("r", "a", "p/ant", "coder", 300_000, today))
         await house.client.subscribe("cmd.treasurer.*", cb=heard)
-        await house.client.flush()
+        await in_force(house.client)
         await house.asked(tmp_path)
         low = await house.type("budget", "set", "--daily", "0.10", "--monthly", "5")
         assert low.exit_code == 0 and "nothing more is paid" in low.stderr and "month" not in low.stderr

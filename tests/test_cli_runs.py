@@ -27,7 +27,7 @@ from cli.progress import Progress
 from cli.trace import tree_of
 from projections.asking import ask
 from projections.store import Store
-from tests.bus_ground import a_connection, everything, told
+from tests.bus_ground import a_connection, everything, in_force, told
 from tests.projected_histories import History
 from tests.projected_run import OF, a_run_at_work
 
@@ -249,7 +249,7 @@ class House:
             await then()
 
         await self.client.subscribe(subject, cb=heard)
-        await self.client.flush()
+        await in_force(self.client)
 
     async def asked(self, folder: Path) -> None:
         """Questions are answered from the log as it is then."""
@@ -261,7 +261,7 @@ class House:
             store.close()
 
         await self.client.subscribe("ask.*", cb=heard)
-        await self.client.flush()
+        await in_force(self.client)
 
     async def type(self, *words: str) -> Result:
         return await asyncio.to_thread(typed, *words, "--nats", self.url)

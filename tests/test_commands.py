@@ -15,7 +15,7 @@ from bus.subjects import COMMANDS
 from bus.topology import streams
 from cli.app import App
 from tests.bus_app import an_app, ask, events, in_public, restarts
-from tests.bus_ground import a_connection, a_proxy, told, until
+from tests.bus_ground import a_connection, a_proxy, in_force, told, until
 
 SUBMIT = "cmd.orchestrator.submit_task"
 
@@ -252,7 +252,7 @@ def test_commands_that_the_server_cannot_find_again_do_not_fill_the_stream(tmp_p
             async with a_connection(server.url) as connection:
                 for number in range(300):
                     connection.publish(b"guardian.x\x7f%d" % number, b"x")
-                await connection.nc.flush()
+                await in_force(connection.nc)
         finally:
             await server.stop()
 

@@ -18,7 +18,7 @@ from nats.errors import NoRespondersError
 from bus.connection import Connection, header, headers
 from bus.errors import Unavailable
 from bus.server import Server
-from tests.bus_ground import a_connection, a_proxy, told, until
+from tests.bus_ground import a_connection, a_proxy, in_force, told, until
 
 Message = tuple[str, str, dict[str, str] | None, bytes]
 """Subject, reply subject, headers, body: what both clients can say."""
@@ -84,9 +84,9 @@ class Ears:
 
     async def open(self, connection: Connection, client: Client) -> "Ears":
         await connection.subscribe("live.>", self._fast)
-        await connection.nc.flush()
+        await in_force(connection.nc)
         await client.subscribe("live.>", cb=self._plain)
-        await client.flush()
+        await in_force(client)
         return self
 
     def _fast(self, subject: bytes, reply: bytes, block: bytes | None, body: bytes) -> None:
@@ -150,7 +150,7 @@ def test_our_receivers_and_the_plain_clients_own_each_hear_all_in_order(tmp_path
 
             await connection.subscribe("live.fast", lambda _, __, ___, body: fast.append(body))
             await connection.nc.subscribe("live.plain", cb=hear)
-            await connection.nc.flush()
+            await in_force(connection.nc)
             proxy.crumbs = crumbs
             dice, count = random.Random(3), 60 if crumbs else 3000
             for number in range(count):
@@ -188,7 +188,7 @@ def test_a_murmur_leaves_with_the_next_publish_or_alone_and_keeps_its_place(tmp_
         heard: list[bytes] = []
         async with a_connection(server.url) as connection:
             await connection.subscribe("live.>", lambda subject, reply, block, body: heard.append(body))
-            await connection.nc.flush()
+            await in_force(connection.nc)
             connection.murmur(b"live.a", b"1")
             connection.publish(b"live.a", b"2")
             connection.murmur(b"live.a", b"3")
@@ -209,7 +209,7 @@ def test_each_of_many_requests_gets_its_own_answer(tmp_path: Path) -> None:
                 await client.publish(message.reply, b"re: " + message.data, headers=message.headers)
 
             await client.subscribe("live.echo", cb=echo)
-            await client.flush()
+            await in_force(client)
             replies = await asyncio.gather(
                 *(connection.request("live.echo", b"%d" % number, headers(N=str(number))) for number in range(2000))
             )
@@ -249,7 +249,7 @@ def test_a_queue_group_shares_the_messages_out(tmp_path: Path) -> None:
             heard: list[bytes] = []
             for connection in (one, two, two):
                 await connection.subscribe("live.q", lambda _, __, ___, body: heard.append(body), "group")
-                await connection.nc.flush()
+                await in_force(connection.nc)
             for number in range(300):
                 one.publish(b"live.q", b"%d" % number)
             await until(lambda: len(heard) >= 300)
@@ -266,7 +266,7 @@ def test_an_ended_subscription_is_silent(tmp_path: Path) -> None:
             lasting: list[bytes] = []
             subscription = await connection.subscribe("live.a", lambda *words: ended.append(words[3]))
             await connection.subscribe("live.a", lambda *words: lasting.append(words[3]))
-            await connection.nc.flush()
+            await in_force(connection.nc)
             connection.publish(b"live.a", b"1")
             await until(lambda: ended and lasting)
             await connection.unsubscribe(subscription)
@@ -284,7 +284,7 @@ def test_a_receiver_that_fails_does_not_make_the_connection_deaf(tmp_path: Path)
         async with a_connection(server.url) as connection:
             heard: list[int] = []
             await connection.subscribe("live.a", lambda *words: heard.append(1 // int(words[3])))
-            await connection.nc.flush()
+            await in_force(connection.nc)
             for body in (b"1", b"0", b"1"):
                 connection.publish(b"live.a", body)
             await until(lambda: len(heard) == 2)
@@ -302,7 +302,7 @@ def test_what_waits_for_an_answer_fails_when_the_connection_does(tmp_path: Path)
                 asked.append(message.data)
 
             await mute.subscribe("live.mute", cb=hear)
-            await mute.flush()
+            await in_force(mute)
             waiting = [asyncio.create_task(connection.request("live.mute", timeout_s=60)) for _ in range(50)]
             future = connection.ask(b"live.mute")
             await until(lambda: len(asked) == 51)
@@ -321,9 +321,10 @@ def test_no_answer_in_time_is_unavailable_and_a_late_one_is_let_go(tmp_path: Pat
         async with a_connection(server.url) as connection, a_connection(server.url) as slow:
             replies: list[bytes] = []
             await slow.subscribe("live.slow", lambda _, reply, __, ___: replies.append(reply))
-            await slow.nc.flush()
+            await in_force(slow.nc)
             with pytest.raises(Unavailable):
                 await connection.request("live.slow", timeout_s=0.05)
+            await until(lambda: replies)
             slow.publish(replies[0], b"late")
             assert (await connection.request("live.nobody")).status == "503"
             assert not connection._asked
@@ -337,7 +338,7 @@ def test_subscriptions_survive_a_restart_of_the_server(tmp_path: Path) -> None:
             heard: list[bytes] = []
             for pattern in ("live.a", "live.*"):
                 await connection.subscribe(pattern, lambda *words: heard.append(words[3]))
-            await connection.nc.flush()
+            await in_force(connection.nc)
             for turn in range(1, 3):
                 lost: list[int] = []
                 connection.on_disconnect.append(partial(lost.append, 1))
@@ -358,7 +359,7 @@ def test_nothing_is_sent_later_behind_the_callers_back(tmp_path: Path) -> None:
         async with a_proxy(server) as (proxy, url), a_connection(url) as connection, a_connection(server.url) as other:
             heard: list[bytes] = []
             await other.subscribe("live.a", lambda *words: heard.append(words[3]))
-            await other.nc.flush()
+            await in_force(other.nc)
             await proxy.shut()
             await until(lambda: not connection.connected)
             with pytest.raises(Unavailable):
