@@ -10,11 +10,11 @@ from bus.subjects import ARTIFACTS, COMMANDS, DEAD, EVENTS, TIMERS
 
 _MIB = 1024 * 1024
 _DAY_NS = 24 * 3600 * 10**9
+_ADVISORY = "$JS.EVENT.ADVISORY.CONSUMER"
 
 
 def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
     """Every stream with its settings."""
-    advisory = "$JS.EVENT.ADVISORY.CONSUMER"
     wanted: dict[str, dict[str, Any]] = {
         EVENTS: {
             "subjects": ["evt.>"],
@@ -39,7 +39,7 @@ def streams(replicas: int = 1) -> dict[str, dict[str, Any]]:
             "discard": "old",
         },
         DEAD: {
-            "subjects": [f"{advisory}.{what}.{COMMANDS}.>" for what in ("MAX_DELIVERIES", "MSG_TERMINATED")]
+            "subjects": [f"{_ADVISORY}.{what}.{COMMANDS}.>" for what in ("MAX_DELIVERIES", "MSG_TERMINATED")]
             + ["dead.>"],
             "max_age": 30 * _DAY_NS,
             "max_bytes": 16 * _MIB,

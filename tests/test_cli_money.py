@@ -25,7 +25,6 @@ from cli.output import Form
 from cli.survey import survey
 from cli.verbs.budget import current, listed
 from projections.store import Store
-from tests.bus_ground import in_force
 from tests.projected_money import TODAY, Till
 from tests.test_cli_runs import OPENED, House, in_a_house, lines, typed
 
@@ -295,7 +294,7 @@ def test_caps_and_top_ups_are_sent_as_they_were_typed(folder: Path) -> None:
             await message.respond(b'{"ok":true,"day_usd":2.0}')
 
         await house.client.subscribe("cmd.treasurer.*", cb=heard)
-        await in_force(house.client)
+        await house.client.flush()
         await house.say("evt.task.a1", OPENED, flow="a1")
         await house.asked(folder)
         result = await house.type("budget", "set", "--daily", "$2.00", "--task", ".5", "--reason", "a quiet week")
