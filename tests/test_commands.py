@@ -15,7 +15,7 @@ from bus.subjects import COMMANDS
 from bus.topology import streams
 from cli.app import App
 from tests.bus_app import an_app, ask, events, in_public, restarts
-from tests.bus_ground import a_connection, a_proxy, in_force, told, until
+from tests.bus_ground import a_connection, a_proxy, a_server, told, until
 
 SUBMIT = "cmd.orchestrator.submit_task"
 
@@ -29,16 +29,11 @@ def test_a_bare_publish_while_witan_is_away_is_executed_when_it_comes_up(tmp_pat
         pass
 
     async def alone() -> None:
-        server = Server(tmp_path / "nats")
-        await server.start()
-        try:
-            async with a_connection(server.public_url) as connection:
-                for number in range(20):
-                    connection.publish(SUBMIT.encode(), b'{"task":"task %d"}' % number)
-                connection.publish(b"guardian.freeze", b"")
-                assert (await connection.request("ask.nobody")).status == "503"
-        finally:
-            await server.stop()
+        async with a_server(tmp_path / "nats") as server, a_connection(server.public_url) as connection:
+            for number in range(20):
+                connection.publish(SUBMIT.encode(), b'{"task":"task %d"}' % number)
+            connection.publish(b"guardian.freeze", b"")
+            assert (await connection.request("ask.nobody")).status == "503"
 
     asyncio.run(alone())
     with an_app(tmp_path) as app:
@@ -246,15 +241,10 @@ def test_commands_that_the_server_cannot_find_again_do_not_fill_the_stream(tmp_p
         in_public(app, story)
 
     async def alone() -> None:
-        server = Server(tmp_path / "nats")
-        await server.start()
-        try:
-            async with a_connection(server.url) as connection:
-                for number in range(300):
-                    connection.publish(b"guardian.x\x7f%d" % number, b"x")
-                await in_force(connection.nc)
-        finally:
-            await server.stop()
+        async with a_server(tmp_path / "nats") as server, a_connection(server.url) as connection:
+            for number in range(300):
+                connection.publish(b"guardian.x\x7f%d" % number, b"x")
+            assert (await connection.request("ask.nobody")).status == "503"
 
     asyncio.run(alone())
     with an_app(tmp_path) as app:
