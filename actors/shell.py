@@ -4,7 +4,6 @@ One turn of the mailbox: decode what has come, decide on each message, and hand 
 commits of the turn go to the log together. Messages are acknowledged when the parcel is on the log.
 """
 
-import queue
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 
 from actors.decider import Decider, Done, Effect, Hold, Message, Outcome, Progress
 from actors.desk import Desk
+from actors.fiber import FiberActor
 from actors.folds import FOLDS
 from actors.intake import Commands, Intake
 from actors.outbox import Outbox, Parcel, Settled, Wires
@@ -78,15 +78,8 @@ class _Held(NamedTuple):
     seq: int
 
 
-class Shell(pykka.ThreadingActor):
+class Shell(FiberActor):
     """One actor."""
-
-    use_daemon_thread = True
-
-    @staticmethod
-    def _create_actor_inbox() -> Any:
-        """The queue that is written in C: the other one's condition costs a tenth of a busy process."""
-        return queue.SimpleQueue()
 
     def __init__(
         self,
@@ -97,6 +90,7 @@ class Shell(pykka.ThreadingActor):
         died: Callable[["Shell", str], None],
     ) -> None:
         super().__init__()
+        self.bridge = wires.bridge
         self.callers = callers
         self.decider, self.wires, self.died, self.strikes = decider, wires, died, strikes
         self.log = structlog.get_logger().bind(actor=decider.name)
@@ -156,7 +150,7 @@ class Shell(pykka.ThreadingActor):
 
     def close(self) -> None:
         """Stop reading and wait for what is under way."""
-        self.wires.bridge.run(self._close())
+        self.bridge.run(self._close())
 
     async def _close(self) -> None:
         if self.intake is not None:
@@ -171,7 +165,7 @@ class Shell(pykka.ThreadingActor):
             await self.outbox.effects.close()
 
     def _begin(self) -> None:
-        bridge, wires = self.wires.bridge, self.wires
+        bridge, wires = self.bridge, self.wires
         if self.decider.effects is not None:
             self.outbox.effects = self.decider.effects
             bridge.run(self.decider.effects.open(self._hear), timeout_s=EFFECTS_OPEN_S)
@@ -261,7 +255,7 @@ class Shell(pykka.ThreadingActor):
                 self._refuse(letter, refusal, b"+TERM " + str(refusal)[:200].encode("ascii", "replace"))
             if len(self._drafts) >= PARCEL:
                 self._post()
-        self.wires.bridge.post(self.intake.taken)
+        self.bridge.post(self.intake.taken)
 
     def _take_fired(self, batch: list[Letter]) -> None:
         assert self.timers is not None
@@ -349,7 +343,7 @@ class Shell(pykka.ThreadingActor):
             self._records,
             self._upto(),
         )
-        self.wires.bridge.post(self.outbox.post, parcel)
+        self.bridge.post(self.outbox.post, parcel)
         self._clear()
 
     def _upto(self) -> int:
@@ -369,17 +363,17 @@ class Shell(pykka.ThreadingActor):
         self._records = 0
 
     def _beat(self) -> None:
-        """The beat comes from the actor's own thread, so that a stuck actor falls silent."""
+        """The beat is mail like any other, so that a stuck actor falls silent."""
         beats = self.decider.beats()
         self._beating = bool(beats)
         if beats:
-            self.wires.bridge.post(self._send_beats, [(alive.agent, msgspec.json.encode(alive)) for alive in beats])
+            self.bridge.post(self._send_beats, [(alive.agent, msgspec.json.encode(alive)) for alive in beats])
 
     def _send_beats(self, beats: list[tuple[str, bytes]]) -> None:
         for agent, body in beats:
             if self.wires.connection.connected:
                 self.wires.connection.murmur(f"live.heartbeat.{agent}".encode(), body)
-        self.wires.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
+        self.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
 
     def _tell_beat(self) -> None:
         self._mail(Beat())

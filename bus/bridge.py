@@ -1,6 +1,7 @@
-"""The bridge between the actors' threads and the one thread on which the loop runs.
+"""The bridge to the one thread on which the loop runs: for threads beside it, and for fibers on it.
 
-A call from a thread costs a deque append; the loop is woken once for all calls that wait.
+A fiber is work that may wait for the loop although it runs on the loop's own thread: it gives way until what it waits
+for is there. So an actor reads its entities in one line and needs no thread (decision 14).
 """
 
 import asyncio
@@ -8,6 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from bus.errors import Unavailable
 
 T = TypeVar("T")
 ROUNDS_MAX = 10
@@ -24,14 +29,21 @@ class Bridge:
         self._thread.start()
 
     def post(self, call: Callable[..., object], *args: Any) -> None:
-        """Run `call` on the loop soon; in order, from any thread."""
+        """Run `call` on the loop soon; in order, from any thread. The loop is woken once for all calls that wait."""
         self._calls.append((call, args))
         if not self._armed:
             self._armed = True
-            self.loop.call_soon_threadsafe(self._drain)
+            here = threading.get_ident() == self._thread.ident
+            (self.loop.call_soon if here else self.loop.call_soon_threadsafe)(self._drain)
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Run `work` in a fiber, from any thread."""
+        self.post(lambda: greenlet(work).switch())
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
-        """Run `work` on the loop and wait for it here. Not for the loop's own thread."""
+        """Run `work` on the loop and wait for it here: in another thread, or in a fiber."""
+        if threading.get_ident() == self._thread.ident:
+            return self._give_way(asyncio.wait_for(work, timeout_s))
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
 
     def close(self) -> None:
@@ -39,6 +51,18 @@ class Bridge:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
+
+    def _give_way(self, work: Coroutine[Any, Any, T]) -> T:
+        fiber = getcurrent()
+        if fiber.parent is None:
+            work.close()
+            raise RuntimeError("the loop would wait for itself")
+        task = self.loop.create_task(work)
+        task.add_done_callback(lambda _: fiber.switch())
+        fiber.parent.switch()
+        if task.cancelled():
+            raise Unavailable("the loop ends")
+        return task.result()
 
     def _drain(self) -> None:
         self._armed = False
