@@ -255,7 +255,7 @@ class Shell(FiberActor):
                 self._refuse(letter, refusal, b"+TERM " + str(refusal)[:200].encode("ascii", "replace"))
             if len(self._drafts) >= PARCEL:
                 self._post()
-        self.bridge.post(self.intake.taken)
+        self.intake.taken()
 
     def _take_fired(self, batch: list[Letter]) -> None:
         assert self.timers is not None
@@ -343,7 +343,7 @@ class Shell(FiberActor):
             self._records,
             self._upto(),
         )
-        self.bridge.post(self.outbox.post, parcel)
+        self.outbox.post(parcel)
         self._clear()
 
     def _upto(self) -> int:
@@ -367,12 +367,12 @@ class Shell(FiberActor):
         beats = self.decider.beats()
         self._beating = bool(beats)
         if beats:
-            self.bridge.post(self._send_beats, [(alive.agent, msgspec.json.encode(alive)) for alive in beats])
+            self._send_beats(beats)
 
-    def _send_beats(self, beats: list[tuple[str, bytes]]) -> None:
-        for agent, body in beats:
+    def _send_beats(self, beats: list[Alive]) -> None:
+        for alive in beats:
             if self.wires.connection.connected:
-                self.wires.connection.murmur(f"live.heartbeat.{agent}".encode(), body)
+                self.wires.connection.murmur(f"live.heartbeat.{alive.agent}".encode(), msgspec.json.encode(alive))
         self.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
 
     def _tell_beat(self) -> None:

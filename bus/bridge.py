@@ -43,7 +43,7 @@ class Bridge:
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """Run `work` on the loop and wait for it here: in another thread, or in a fiber."""
         if threading.get_ident() == self._thread.ident:
-            return self._give_way(asyncio.wait_for(work, timeout_s))
+            return self._give_way(work, timeout_s)
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
 
     def close(self) -> None:
@@ -52,12 +52,12 @@ class Bridge:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
 
-    def _give_way(self, work: Coroutine[Any, Any, T]) -> T:
+    def _give_way(self, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
         fiber = getcurrent()
         if fiber.parent is None:
             work.close()
             raise RuntimeError("the loop would wait for itself")
-        task = self.loop.create_task(work)
+        task = self.loop.create_task(asyncio.wait_for(work, timeout_s))
         task.add_done_callback(lambda _: fiber.switch())
         fiber.parent.switch()
         if task.cancelled():

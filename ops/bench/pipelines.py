@@ -13,16 +13,18 @@ from bus.ids import fresh_id
 from cli.app import App
 from cli.config import Settings
 from ops.bench.daemon import cpu_s
-from ops.bench.ground import BENCH, Ground, Lab, ground, taken
+from ops.bench.ground import BENCH, Lab
 from ops.bench.rows import Row, at_most, percentile
 from ops.bench.story import PHASES
+from ops.bench.walk import Walked, walked
 
 COUNTS = {1: 400, 10: 1_500, 100: 5_000}
 """So many at once: so many in all."""
-BARE_STEPS = 5_000
 GOALS_PER_S = {10: 1_800, 100: 5_000}
 GOALS_P99_MS = {10: 12.0, 100: 30.0}
 GOAL_P50_MS = 2.0
+WALKED_PER_S = {1: 900, 10: 1_725, 100: 6_950}
+"""What the walk did on the machine where the goals were set: 6,600 to 7,300 at 100, 1,600 to 1,850 at 10."""
 
 
 class Figures(NamedTuple):
@@ -37,7 +39,7 @@ class Figures(NamedTuple):
 
 def rows(lab: Lab) -> Iterator[Row]:
     for at_once, count in COUNTS.items():
-        walk = bare(lab, at_once)
+        walk = walked(lab, at_once, lab.scaled(count // 2, 2 * at_once))
         ours = run(lab.fresh(f"pipelines-{at_once}"), at_once, lab.scaled(count, 2 * at_once))
         if lab.json_lines:
             print(json.dumps(ours._asdict()), flush=True)
@@ -47,19 +49,24 @@ def rows(lab: Lab) -> Iterator[Row]:
     yield Row(name, alone.steps_per_s, "steps/s", ours.steps_per_s, "the same with the projector running beside them")
 
 
-def _rows(ours: Figures, bare: dict[str, float]) -> Iterator[Row]:
+def _rows(ours: Figures, walk: Walked) -> Iterator[Row]:
     at_once, name = ours.at_once, f"pipelines_{ours.at_once}"
-    loop = f"a bare loop, three guarded appends a step, {at_once} at once"
-    rate = Row(f"{name}_steps_per_s", ours.steps_per_s, "steps/s", bare["per_s"], loop, GOALS_PER_S.get(at_once))
-    yield rate
+    way = f"the walk: the same three commits and nothing else, {at_once} at once"
+    yield Row(f"{name}_steps_per_s", ours.steps_per_s, "steps/s", walk.steps_per_s, way, GOALS_PER_S.get(at_once))
+    if at_once in GOALS_PER_S:
+        there = WALKED_PER_S[at_once]
+        share, enough = ours.steps_per_s / walk.steps_per_s, round(GOALS_PER_S[at_once] / there, 2)
+        yield Row(
+            f"{name}_to_walk", share, "times", enough, f"the goal to the {there:,} of the walk where it was set", enough
+        )
     for peer, per_s in _peers(at_once).items():
         beside = f"{peer}, as .bench/peers.json has it"
-        yield rate._replace(name=f"{name}_beside_{peer}", baseline=per_s, against=beside, goal=None)
-    p50 = Row(f"{name}_p50_ms", ours.handoff_p50_ms, "ms", bare["p50_ms"], f"{loop}, p50")
+        yield Row(f"{name}_beside_{peer}", ours.steps_per_s, "steps/s", per_s, beside)
+    p50 = Row(f"{name}_p50_ms", ours.handoff_p50_ms, "ms", walk.handoff_p50_ms, f"{way}, p50")
     yield p50 if at_once > 1 else at_most(*p50[:5], goal=GOAL_P50_MS)
-    p99 = Row(f"{name}_p99_ms", ours.handoff_p99_ms, "ms", bare["p99_ms"], f"{loop}, p99")
+    p99 = Row(f"{name}_p99_ms", ours.handoff_p99_ms, "ms", walk.handoff_p99_ms, f"{way}, p99")
     yield p99 if at_once == 1 else at_most(*p99[:5], goal=GOALS_P99_MS[at_once])
-    yield Row(f"{name}_cpu_ms_per_step", ours.cpu_ms_per_step, "ms", bare["cpu_ms"], f"{loop}; Python alone")
+    yield Row(f"{name}_cpu_ms_per_step", ours.cpu_ms_per_step, "ms", walk.cpu_ms_per_step, f"{way}; Python alone")
 
 
 def _peers(at_once: int) -> dict[str, float]:
@@ -170,42 +177,3 @@ class _Drive:
                     self._handoffs_s.append(now - self._ended[task])
                 self._ended[task] = now
         return self._submit(drafts)
-
-
-def bare(lab: Lab, at_once: int) -> dict[str, float]:
-    """The same commits one after the other and nothing else; so many walkers at once."""
-    with ground(lab.fresh(f"bare-{at_once}-{fresh_id()}")) as here:
-        return here.bridge.run(_bare_loop(here, at_once, lab.scaled(BARE_STEPS, 10 * at_once)), timeout_s=120)
-
-
-async def _bare_loop(here: Ground, at_once: int, steps: int) -> dict[str, float]:
-    """What three commits a step cost nobody less than: each is guarded, and on the disk before the next.
-
-    From one run to the next lie two of them: the task's, and the agent's.
-    """
-    handoffs_s: list[float] = []
-    appends_s: list[float] = []
-
-    async def append(subject: bytes, place: int, size: int) -> int:
-        began = time.perf_counter()
-        block = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n" % place
-        told = await taken(here.connection.ask(subject, b"x" * size, block))
-        appends_s.append(time.perf_counter() - began)
-        return int(json.loads(told)["seq"])
-
-    async def walk(name: bytes) -> None:
-        task = agent = 0
-        for step in range(steps // at_once):
-            began = time.perf_counter()
-            task = await append(b"evt.task.bare-" + name, task, 500)
-            agent = await append(b"evt.agent.bare-" + name, agent, 400)
-            handoffs_s.append(time.perf_counter() - began)
-            await append(b"evt.run.bare-%b.%d" % (name, step), 0, 1500)
-
-    began, cpu = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(walk(b"%d" % number) for number in range(at_once)))
-    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
-    p50, p99 = (percentile(handoffs_s, part) * 1000 for part in (0.5, 0.99))
-    count, append_ms = len(handoffs_s), percentile(appends_s, 0.5) * 1000
-    cpu_ms = cpu_s / count * 1000
-    return {"per_s": count / wall_s, "p50_ms": p50, "p99_ms": p99, "cpu_ms": cpu_ms, "append_p50_ms": append_ms}

@@ -17,8 +17,7 @@ from bus.messages import step
 from bus.messages.kinds import read_commit
 from cli.app import App
 from cli.config import Settings
-from ops.bench.ground import Lab
-from ops.bench.pipelines import bare
+from ops.bench.ground import Ground, Lab, ground, taken
 from ops.bench.rows import Row, at_most, percentile
 
 FILE_STEPS = {1: 300, 10: 60}
@@ -26,6 +25,7 @@ COMMAND_STEPS = {1: 60, 10: 12}
 """So many agents: so many steps of each."""
 GOAL_LOG_MS = 1.0
 COMMITS_PER_STEP = 4
+APPENDS = 3_000
 CONTENT = "x = 1\n" * 150
 
 
@@ -38,7 +38,7 @@ class Figures(NamedTuple):
 
 
 def rows(lab: Lab) -> Iterator[Row]:
-    append_ms = bare(lab, 1)["append_p50_ms"]
+    append_ms = _append_ms(lab)
     for agents, steps in FILE_STEPS.items():
         ours = _run(lab, f"files-{agents}", agents, _files(lab.scaled(steps, 10)))
         yield Row(f"steps_files_{agents}_per_s", ours.per_s, "steps/s", _bare_files(lab), "the same files, bare writes")
@@ -132,6 +132,22 @@ async def _drive(app: App, tasks: int, calls: int) -> Figures:
     wall_s = time.perf_counter() - began
     await follower.close()
     return Figures(tasks * calls / wall_s, percentile(steps_s, 0.5) * 1000, percentile(tools_ms, 0.5))
+
+
+def _append_ms(lab: Lab) -> float:
+    """What one durable append takes, p50."""
+    with ground(lab.fresh("bare-appends")) as here:
+        return percentile(here.bridge.run(_appends_s(here), timeout_s=120), 0.5) * 1000
+
+
+async def _appends_s(here: Ground) -> list[float]:
+    took: list[float] = []
+    for number in range(APPENDS):
+        began = time.perf_counter()
+        block = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n"
+        await taken(here.connection.ask(b"evt.run.bare.%d" % number, b"x" * 800, block))
+        took.append(time.perf_counter() - began)
+    return took
 
 
 def _bare_files(lab: Lab) -> float:

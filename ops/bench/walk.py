@@ -1,8 +1,8 @@
 """The way of a phase by the fewest lines: the same three commits a step, and nobody who decides, checks or remembers.
 
-Two readers, guards, one group of commits at a time, each on the disk before what follows from it; batches from as many
-commits as were found best where the goals were set, and laid down on the disk as a server does that nobody has set up.
-The goals come from such a loop, on another machine: what it does here says how fast this one is.
+Two readers with a thread for each, guards, one group of commits at a time, each on the disk before what follows from
+it; on a stream and with batches as a server makes them that nobody has set up. The goals of the pipelines were set by
+such a prototype on another machine: what the walk does here says how fast this one is.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import msgspec
 import pykka
 from msgspec.structs import replace
 
+from bus import topology
 from bus.envelope import Draft
 from bus.follow import Letter, WorkQueue
 from bus.ids import fresh_id
@@ -48,6 +49,8 @@ def walked(lab: Lab, at_once: int, count: int) -> Walked:
     """So many pipelines in all, so many of them at once."""
     with ground(lab.fresh(f"walk-{at_once}-{fresh_id()}")) as here:
         here.server.staging.end()
+        plain = {key: value for key, value in topology.streams()["EVENTS"].items() if key != "compression"}
+        here.bridge.run(here.connection.request("$JS.API.STREAM.UPDATE.EVENTS", json.dumps(plain).encode()))
         return here.bridge.run(_Walk(here, at_once, count).measure(), timeout_s=120)
 
 
