@@ -1,4 +1,4 @@
-"""Entities, read from the log by the actor's own thread."""
+"""Entities, read from the log while the actor waits."""
 
 from actors.outbox import Wires
 from bus.envelope import Record

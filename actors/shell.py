@@ -343,7 +343,7 @@ class Shell(FiberActor):
             self._records,
             self._upto(),
         )
-        self.outbox.post(parcel)
+        self.bridge.post(self.outbox.post, parcel)  # not at once: so what others decide meanwhile goes with it
         self._clear()
 
     def _upto(self) -> int:
