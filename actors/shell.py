@@ -366,14 +366,11 @@ class Shell(FiberActor):
         """The beat is mail like any other, so that a stuck actor falls silent."""
         beats = self.decider.beats()
         self._beating = bool(beats)
-        if beats:
-            self._send_beats(beats)
-
-    def _send_beats(self, beats: list[Alive]) -> None:
         for alive in beats:
             if self.wires.connection.connected:
                 self.wires.connection.murmur(f"live.heartbeat.{alive.agent}".encode(), msgspec.json.encode(alive))
-        self.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
+        if beats:
+            self.bridge.loop.call_later(self.decider.beat_s, self._tell_beat)
 
     def _tell_beat(self) -> None:
         self._mail(Beat())

@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from actors.orchestrator.slots import SUBJECT as SLOTS
 from bus.envelope import Draft, Record
@@ -16,7 +15,7 @@ from ops.bench.daemon import cpu_s
 from ops.bench.ground import BENCH, Lab
 from ops.bench.rows import Row, at_most, percentile
 from ops.bench.story import PHASES
-from ops.bench.walk import Walked, walked
+from ops.bench.walk import Figures, walked
 
 COUNTS = {1: 400, 10: 1_500, 100: 5_000}
 """So many at once: so many in all."""
@@ -25,16 +24,6 @@ GOALS_P99_MS = {10: 12.0, 100: 30.0}
 GOAL_P50_MS = 2.0
 WALKED_PER_S = {1: 900, 10: 1_725, 100: 6_950}
 """What the walk did on the machine where the goals were set: 6,600 to 7,300 at 100, 1,600 to 1,850 at 10."""
-
-
-class Figures(NamedTuple):
-    """What one width came to."""
-
-    at_once: int
-    steps_per_s: float
-    handoff_p50_ms: float
-    handoff_p99_ms: float
-    cpu_ms_per_step: float
 
 
 def rows(lab: Lab) -> Iterator[Row]:
@@ -49,7 +38,7 @@ def rows(lab: Lab) -> Iterator[Row]:
     yield Row(name, alone.steps_per_s, "steps/s", ours.steps_per_s, "the same with the projector running beside them")
 
 
-def _rows(ours: Figures, walk: Walked) -> Iterator[Row]:
+def _rows(ours: Figures, walk: Figures) -> Iterator[Row]:
     at_once, name = ours.at_once, f"pipelines_{ours.at_once}"
     way = f"the walk: the same three commits and nothing else, {at_once} at once"
     yield Row(f"{name}_steps_per_s", ours.steps_per_s, "steps/s", walk.steps_per_s, way, GOALS_PER_S.get(at_once))

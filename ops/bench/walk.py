@@ -36,21 +36,24 @@ class _Said(msgspec.Struct):
 _flow = msgspec.json.Decoder(_Said).decode
 
 
-class Walked(NamedTuple):
+class Figures(NamedTuple):
     """What one width came to."""
 
+    at_once: int
     steps_per_s: float
     handoff_p50_ms: float
     handoff_p99_ms: float
     cpu_ms_per_step: float
 
 
-def walked(lab: Lab, at_once: int, count: int) -> Walked:
+def walked(lab: Lab, at_once: int, count: int) -> Figures:
     """So many pipelines in all, so many of them at once."""
     with ground(lab.fresh(f"walk-{at_once}-{fresh_id()}")) as here:
         here.server.staging.end()
         plain = {key: value for key, value in topology.streams()["EVENTS"].items() if key != "compression"}
-        here.bridge.run(here.connection.request("$JS.API.STREAM.UPDATE.EVENTS", json.dumps(plain).encode()))
+        told = here.bridge.run(here.connection.request("$JS.API.STREAM.UPDATE.EVENTS", json.dumps(plain).encode()))
+        if json.loads(told.body)["config"].get("compression", "none") != "none":
+            raise RuntimeError(f"the stream is not plain: {told.body.decode()}")
         return here.bridge.run(_Walk(here, at_once, count).measure(), timeout_s=120)
 
 
@@ -83,7 +86,7 @@ class _Walk:
         self._handoffs_s: list[float] = []
         self._over = asyncio.Event()
 
-    async def measure(self) -> Walked:
+    async def measure(self) -> Figures:
         queues = [await self._read(kind, way) for kind, way in (("run.*.*", self._ran), ("agent.*", self._work))]
         began, cpu = time.perf_counter(), time.process_time()
         for number in range(self._at_once):
@@ -96,7 +99,7 @@ class _Walk:
             await queue.close()
             actor.stop(block=False)
         p50, p99 = (percentile(self._handoffs_s, part) * 1000 for part in (0.5, 0.99))
-        return Walked(steps / wall_s, p50, p99, cpu_s / steps * 1000)
+        return Figures(self._at_once, steps / wall_s, p50, p99, cpu_s / steps * 1000)
 
     async def _read(self, pattern: str, way: Callable[[Letter], Iterable[Draft]]) -> tuple[WorkQueue, Any]:
         actor = _Actor.start(way, lambda *told: self._loop.call_soon_threadsafe(self._add, *told))
