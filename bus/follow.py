@@ -36,6 +36,8 @@ class Puller(Generic[T]):
         self._connection, self._stream, self._patterns, self._sink = connection, stream, list(patterns), sink
         self._window = self._credit = 2000
         self._asked = self._count = 0
+        self._fetching = 0
+        """So much of what was asked for lapses when no more is there."""
         self._basket: Basket | None = None
         self._name = ""
         self._inbox = b""
@@ -66,6 +68,13 @@ class Puller(Generic[T]):
         """The reader has dealt with so many and has room for as many more."""
         self._credit += count
         self._ask()
+
+    def fetch(self, count: int) -> None:
+        """Ask for so many that are there already; the server says when there are fewer."""
+        self._credit += count
+        self._fetching = count
+        if self._name and not self._closed:
+            self._pull(count, b'"no_wait":true')
 
     async def close(self) -> None:
         self._closed = True
@@ -99,7 +108,7 @@ class Puller(Generic[T]):
         if self._subscription is not None:
             await self._connection.unsubscribe(self._subscription)
         self._inbox, self._subscription = await self._open_inbox()
-        self._count, self._asked = 0, 0
+        self._count, self._asked = 0, self._fetching
         config = {
             "filter_subjects": self._patterns,
             "mem_storage": True,
@@ -116,6 +125,7 @@ class Puller(Generic[T]):
         if error:
             raise Unavailable(f"no reader on {self._stream}: {error.get('description')}", "Run `witan doctor`.")
         self._name = name
+        self._end_fetch()
         self._ask()
 
     async def _open_inbox(self) -> tuple[bytes, Any]:
@@ -131,15 +141,25 @@ class Puller(Generic[T]):
         room = self._credit - self._asked
         if self._closed or not self._name or self._asked > self._window // 2 or room < max(1, self._window // 4):
             return
-        wish = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (room, PULL_S * 10**9, SILENCE_S * 10**9)
+        self._pull(room, b'"expires":%d,"idle_heartbeat":%d' % (PULL_S * 10**9, SILENCE_S * 10**9))
+
+    def _pull(self, count: int, how: bytes) -> None:
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}".encode()
         try:
-            self._connection.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}".encode(), wish, self._inbox
-            )
+            self._connection.publish(subject, b'{"batch":%d,%b}' % (count, how), self._inbox)
         except Unavailable:
             return
-        self._asked += room
+        self._asked += count
         self._listen()
+
+    def _end_fetch(self) -> None:
+        """No more is there, or nobody knows: the reader is told either way, and asks again."""
+        left, self._fetching = self._fetching, 0
+        if left and not self._closed:
+            self._credit -= left
+            self._asked -= left
+            self._sink([], 0)
+            self._ask()
 
     def _listen(self) -> None:
         """Expect a sign of life before long."""
@@ -164,6 +184,7 @@ class Puller(Generic[T]):
             return
         self._count += len(messages)
         self._asked -= len(messages)
+        self._fetching = max(0, self._fetching - len(messages))
         self._credit -= len(batch)
         if batch:
             self._sink(batch, behind)
@@ -177,6 +198,8 @@ class Puller(Generic[T]):
         elif status == b"408":
             self._asked = max(0, self._asked - int(header(block, b"Nats-Pending-Messages") or self._asked))
             self._ask()
+        elif status == b"404" and self._fetching:
+            self._loop.call_soon(self._end_fetch)  # behind what came before it
         elif status in (b"409", b"404", b"503"):
             self.renew()
 

@@ -19,9 +19,18 @@ class Loaded(NamedTuple):
 
 
 class Follower(Protocol):
-    """A reader that is being fed. It gets more when it says how much it has dealt with."""
+    """A reader that is being fed. It gets more when it says how much it has dealt with, or when it fetches."""
 
-    def done(self, count: int) -> None: ...
+    def done(self, count: int) -> None:
+        """So many are dealt with: as many more may come, each as soon as it is there."""
+        ...
+
+    def fetch(self, count: int) -> None:
+        """Have so many more that are there already; an empty batch says that there were fewer.
+
+        It is for a reader with a small window, when all that it was sent is dealt with.
+        """
+        ...
 
     async def close(self) -> None: ...
 
@@ -173,16 +182,22 @@ class _MemoryFollower:
 
     def feed(self) -> None:
         """Hand over what is there and what the reader has room for."""
+        self._credit -= self._hand_out(self._credit)
+
+    def fetch(self, count: int) -> None:
+        if self._hand_out(count) < count:
+            asyncio.get_running_loop().call_soon(self._hand_over, [], 0)
+
+    def _hand_out(self, room: int) -> int:
         fitting: list[Record] = []
         for record in self._log.records[self._at :]:
             if any(fits(pattern, record.subject) for pattern in self._patterns):
                 fitting.append(record)
-        batch, waiting = fitting[: self._credit], max(0, len(fitting) - self._credit)
-        if not batch:
-            return
-        self._credit -= len(batch)
-        self._at = batch[-1].seq
-        asyncio.get_running_loop().call_soon(self._hand_over, batch, waiting)
+        batch, waiting = fitting[:room], max(0, len(fitting) - room)
+        if batch:
+            self._at = batch[-1].seq
+            asyncio.get_running_loop().call_soon(self._hand_over, batch, waiting)
+        return len(batch)
 
     def _hand_over(self, batch: list[Record], waiting: int) -> None:
         if not self._closed:

@@ -15,7 +15,6 @@ from bus.log import Log
 from projections.intake import Intake, Taken
 from projections.store import Store
 
-WINDOW = 5_000
 FOLD_S = 8.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
 TAIL = 20_000
@@ -61,7 +60,7 @@ class Projector(pykka.ThreadingActor):
                 self.store.take(batch)
                 if self.store.position - self.store.folded >= TAIL:
                     self.store.fold()
-                self.bridge.post(self.intake.taken, len(batch))
+                self.bridge.post(self.intake.taken)
                 self._tick_later()
             case Tick():
                 self._tick()
@@ -87,14 +86,10 @@ class Projector(pykka.ThreadingActor):
         if self.store.position > (last.seq if last else 0):
             self.store.clear()
         self.seen = self.checkpointed = self.store.position
-        self.intake.follower = self.bridge.run(
-            self.log.follow(["evt.>"], self.store.position, self.intake.feed, WINDOW)
-        )
+        self.bridge.run(self.intake.open(self.log, self.store.position))
 
     def _let_go(self) -> None:
-        follower, self.intake.follower = self.intake.follower, None
-        if follower is not None:
-            self.bridge.run(follower.close(), timeout_s=5)
+        self.bridge.run(self.intake.close(), timeout_s=5)
 
     def _tick_later(self) -> None:
         if not self.ticking:

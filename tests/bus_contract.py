@@ -10,7 +10,7 @@ import pytest
 from bus.envelope import Draft, Record
 from bus.errors import Conflict
 from bus.log import Log, replay
-from tests.bus_ground import draft, everything, id_of, into, until
+from tests.bus_ground import Ringing, draft, everything, id_of, into, until
 
 Story = Callable[[list[Log]], Awaitable[None]]
 """Gets three writers on one empty log."""
@@ -176,6 +176,43 @@ async def a_follower_gets_no_more_than_it_has_room_for(logs: list[Log]) -> None:
         await follower.close()
 
 
+async def a_reader_fetches_what_is_there_and_is_told_when_that_is_less(logs: list[Log]) -> None:
+    got: list[int] = []
+    ends: list[int] = []
+
+    def take(batch: list[Record], _: int) -> None:
+        got.extend(record.seq for record in batch)
+        if not batch:
+            ends.append(len(got))
+
+    await logs[0].append([draft(f"evt.task.{number}", 0) for number in range(10)])
+    follower = await logs[1].follow(["evt.>"], 0, take, 1)
+    for fetched, upto, ended in [(0, 1, []), (3, 4, []), (4, 8, []), (100, 10, [10]), (100, 10, [10, 10])]:
+        if fetched:
+            follower.fetch(fetched)
+        await until(lambda upto, ended: len(got) >= upto and len(ends) == len(ended), upto, ended)
+        await asyncio.sleep(0.02)  # no more comes unasked
+        assert (got, ends) == (list(range(1, upto + 1)), ended)
+    await logs[0].append([draft(f"evt.task.{number}", 0) for number in range(10, 13)])
+    await asyncio.sleep(0.02)
+    assert len(got) == 10  # what was fetched and was not there has lapsed
+    follower.done(1)
+    await until(lambda: len(got) > 10)
+    assert got == list(range(1, 12))
+    await follower.close()
+
+
+async def what_comes_while_a_reader_fetches_is_neither_lost_nor_told_twice(logs: list[Log]) -> None:
+    readers = [await Ringing(much).follow(logs[1]) for much in (1, 7, 1000)]
+    for number in range(200):
+        await logs[number % 3].append([draft(f"evt.task.{number}-{place}", 0) for place in range(number % 4)])
+    head = await logs[0].head()
+    for reader in readers:
+        await until(lambda reader: reader.seqs and reader.seqs[-1] == head, reader)
+        assert reader.seqs == list(range(1, head + 1))
+        await reader.close()
+
+
 async def a_closed_follower_is_silent(logs: list[Log]) -> None:
     got: list[Record] = []
     follower = await logs[1].follow(["evt.>"], 0, into(got))
@@ -292,6 +329,8 @@ STORIES: list[Story] = [
     a_follower_starts_anywhere_and_misses_nothing,
     a_follower_gets_every_subject_that_it_asked_for_and_no_other,
     a_follower_gets_no_more_than_it_has_room_for,
+    a_reader_fetches_what_is_there_and_is_told_when_that_is_less,
+    what_comes_while_a_reader_fetches_is_neither_lost_nor_told_twice,
     a_closed_follower_is_silent,
     a_replay_ends_at_the_head,
     a_race_has_one_winner_a_version,

@@ -44,6 +44,36 @@ def into(heap: list[Record]) -> Sink:
     return lambda batch, _: heap.extend(batch)
 
 
+class Ringing:
+    """A reader who is sent one record, and fetches those behind it, so many at a time."""
+
+    def __init__(self, much: int) -> None:
+        self.seqs: list[int] = []
+        self.turns: list[int] = []
+        """How many each turn brought: the one that rang, and those that were fetched."""
+        self._much, self._left = much, 0
+
+    async def follow(self, log: Log) -> "Ringing":
+        self._follower = await log.follow(["evt.>"], 0, self._take, 1)
+        return self
+
+    async def close(self) -> None:
+        await self._follower.close()
+
+    def _take(self, batch: list[Record], _: int) -> None:
+        self.seqs += [record.seq for record in batch]
+        if not self._left:
+            self.turns.append(len(batch))
+            self._left = self._much
+            self._follower.fetch(self._much)
+            return
+        self.turns[-1] += len(batch)
+        self._left -= len(batch)
+        if not batch or not self._left:
+            self._left = 0
+            self._follower.done(1)
+
+
 async def everything(log: Log, *patterns: str) -> list[Record]:
     """All that is on the log now."""
     return [record for batch in [b async for b in replay(log, patterns or ("evt.>",))] for record in batch]

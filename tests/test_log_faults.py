@@ -17,7 +17,7 @@ from bus.envelope import Draft, Record
 from bus.errors import Conflict, Unavailable, WitanError
 from bus.jetstream import JetStreamLog
 from bus.server import Server
-from tests.bus_ground import Proxy, a_connection, a_proxy, draft, everything, id_of, told, until
+from tests.bus_ground import Proxy, Ringing, a_connection, a_proxy, draft, everything, id_of, told, until
 
 Harm = Callable[[Proxy], Awaitable[None]]
 
@@ -265,3 +265,24 @@ async def only_consumer(connection: Connection) -> str:
         told = json.loads((await connection.request("$JS.API.CONSUMER.NAMES.EVENTS", b"{}")).body)
         if told["consumers"]:
             return str(told["consumers"][-1])
+
+
+def test_a_reader_who_fetches_survives_the_loss_of_its_consumer_and_of_its_connection(tmp_path: Path) -> None:
+    async def story(server: Server) -> None:
+        async with a_connection(server.url) as connection, a_proxy(server) as (proxy, url), a_connection(url) as far:
+            log = JetStreamLog(connection)
+            reader = await Ringing(9).follow(JetStreamLog(far))
+            for turn in range(8):
+                wishes = [log.append([draft(f"evt.task.{turn}-{number}", 0)]) for number in range(40)]
+                appending = asyncio.gather(*wishes)
+                await asyncio.sleep(0.003 * (turn % 3))  # before a fetch, and in the middle of one
+                if turn % 2:
+                    proxy.reset()
+                else:
+                    await connection.request(f"$JS.API.CONSUMER.DELETE.EVENTS.{await only_consumer(connection)}")
+                await appending
+                await until(lambda turn: len(reader.seqs) >= 40 * (turn + 1), turn)
+            assert reader.seqs == list(range(1, 321))
+            await reader.close()
+
+    told(tmp_path, story)
