@@ -26,8 +26,8 @@ class Made(TypedDict, total=False):
     bytes: Size | None
 
 
-class Said(Struct, gc=False, rename={"order_id": "order", "slots": "limit"}):
-    """Everything that an event can say and a view wants, in columns."""
+class Said(Struct, gc=False, rename={"slots": "limit"}):
+    """What an event can say and views often want, in columns; what they seldom want they find in the event itself."""
 
     task: str | None = None
     workflow: str | None = None
@@ -38,16 +38,9 @@ class Said(Struct, gc=False, rename={"order_id": "order", "slots": "limit"}):
     agent: str | None = None
     run: str | None = None
     attempt: Whole | None = None
-    epoch: Whole | None = None
     reason: str | None = None
-    order_id: str | None = None
-    pipeline: str | None = None
     slots: Whole | None = None
-    capacity: Whole | None = None
     mind: str | None = None
-    lease_s: float | None = None
-    actor: str | None = None
-    actors: list[str] | None = None
     artifacts: list[Made] | None = None
     call: str | None = None
     again: Whole | None = None

@@ -20,7 +20,7 @@ SELECT
         WHEN 'ResultRefused' THEN 'late result of ' || agent || ' refused: ' || left(reason, 120)
         WHEN 'PipelineStarted' THEN 'pipeline started'
         WHEN 'TaskCompleted' THEN 'task completed'
-        WHEN 'AgentJoined' THEN agent || ' joined as ' || role || ' with capacity ' || capacity
+        WHEN 'AgentJoined' THEN agent || ' joined as ' || role || ' with capacity ' || coalesce(piece(body, '$.capacity'), '1')
         WHEN 'WorkAssigned' THEN id || ' got ' || phase || ' of ' || task
         WHEN 'RunStarted' THEN owner || ' started ' || phase || ' with ' || mind
         WHEN 'RunFinished' THEN owner || ' finished with ' || coalesce(len(artifacts), 0) || ' artifacts'
@@ -62,7 +62,7 @@ SELECT
         WHEN 'SandboxAttested' THEN 'sandbox at level ' || coalesce(piece(body, '$.level'), '?')
         WHEN 'Unreadable' THEN 'unreadable: ' || left(body, 120)
         ELSE concat_ws(' ',
-            lower(regexp_replace(type, '([a-z])([A-Z])', '\1 \2', 'g')), coalesce(pipeline, actor),
+            lower(regexp_replace(type, '([a-z])([A-Z])', '\1 \2', 'g')), coalesce(piece(body, '$.pipeline'), piece(body, '$.actor')),
             CASE WHEN reason <> '' THEN '(' || left(reason, 120) || ')' END)
     END, lower(regexp_replace(type, '([a-z])([A-Z])', '\1 \2', 'g'))) AS line
 FROM events;

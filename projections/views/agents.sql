@@ -2,7 +2,8 @@
 -- filters: agent, role
 CREATE VIEW agents AS
 WITH roster AS (
-    SELECT agent, arg_max(role, place(seq, n)) AS role, arg_max(capacity, place(seq, n)) AS capacity,
+    SELECT agent, arg_max(role, place(seq, n)) AS role,
+        arg_max(coalesce(TRY_CAST(piece(body, '$.capacity') AS INTEGER), 1), place(seq, n)) AS capacity,
         max(happened) AS joined
     FROM events
     WHERE kind = 'agent' AND type = 'AgentJoined'

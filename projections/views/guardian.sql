@@ -3,7 +3,8 @@
 CREATE VIEW guardian AS
 WITH orders AS (
     SELECT
-        coalesce(order_id, id) AS order_id, seq, happened, coalesce(pipeline, task) AS pipeline, reason, actors,
+        coalesce(piece(body, '$.order'), id) AS order_id, seq, happened, coalesce(piece(body, '$.pipeline'), task) AS pipeline,
+        reason, texts(body, '$.actors') AS actors,
         CASE type
             WHEN 'PauseOrdered' THEN 'pause'
             WHEN 'ResumeOrdered' THEN 'resume'
@@ -20,21 +21,21 @@ WITH orders AS (
             'MergeApproved', 'DiscardOrdered')
 ),
 applied AS (
-    SELECT order_id, min(happened) AS happened, bool_or(type = 'MergeRefused') AS refused
+    SELECT piece(body, '$.order') AS order_id, min(happened) AS happened, bool_or(type = 'MergeRefused') AS refused
     FROM events
     WHERE kind IN ('task', 'slots', 'workspace')
         AND type IN ('PipelinePaused', 'PipelineResumed', 'OverrideApplied', 'WorkFrozen', 'WorkThawed',
             'WorkspaceMerged', 'MergeRefused', 'WorkspaceDiscarded')
-    GROUP BY order_id
+    GROUP BY ALL
 ),
 answers AS (
     SELECT
-        order_id,
-        list_sort(list_distinct(list(actor) FILTER (type = 'FreezeAcknowledged'))) AS acknowledged,
+        piece(body, '$.order') AS order_id,
+        list_sort(list_distinct(list(piece(body, '$.actor')) FILTER (type = 'FreezeAcknowledged'))) AS acknowledged,
         count(*) FILTER (type = 'FreezeUnanswered') > 0 AS overdue
     FROM events
     WHERE kind = 'guardian' AND type IN ('FreezeAcknowledged', 'FreezeUnanswered')
-    GROUP BY order_id
+    GROUP BY ALL
 ),
 weighed AS (
     SELECT
