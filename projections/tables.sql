@@ -141,8 +141,8 @@ CREATE TABLE position (board UBIGINT, schema VARCHAR, slots INTEGER, frozen BOOL
 -- The order of events: by commit, then within the commit, which is at most 64 KiB long.
 CREATE MACRO place(seq, n) AS seq * 65536 + n;
 
--- A piece of an event that no column holds; nothing where the event cannot be read that far. To see that a name is
--- not there takes a fiftieth of reading the event, and most names are not there.
+-- A piece of an event that no column holds; nothing where the event cannot be read that far. To look whether a
+-- name occurs at all is much cheaper than to read the event, and most do not.
 CREATE MACRO piece(body, path) AS
     CASE WHEN contains(body, split_part(path, '.', -1)) THEN TRY(json_extract_string(body, path)) END;
 CREATE MACRO texts(body, path) AS TRY(CAST(json_extract(body, path) AS VARCHAR[]));

@@ -195,7 +195,7 @@ def test_the_log_view_adds_up(store: Store) -> None:
 
 def test_every_default_of_an_event_is_a_value_in_its_row(store: Store) -> None:
     history, wanted = History(), []
-    names = {"order": "order_id", "limit": "slots"}
+    names = {"limit": "slots"}
     for kind, union in EVENTS_OF.items():
         for type in get_args(union):
             fields = msgspec.structs.fields(type)
@@ -289,6 +289,23 @@ def test_an_event_that_is_not_ours_keeps_its_type_and_what_fits(store: Store, ru
         ("PhaseRequested", None, None, None, None, None),
         ("PhaseRequested", None, None, "x", 1, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "found"),
+    [
+        ('{"a": {"b": "x"}}', "$.a.b", "x"),
+        ('{"a": "b"}', "$.b", None),
+        ('{"a": [{"b": 1}, {"b": 2}]}', "$.a[*].b", ["1", "2"]),
+        ('{"scores": {"c-1": 7}}', '$.scores."c-1"', "7"),
+        ('{"a": null}', "$.a", None),
+        ('{"a": "x"', "$.a", None),
+        (None, "$.a", None),
+    ],
+)
+def test_a_piece_of_an_event_is_found_where_it_is(store: Store, body: str | None, path: str, found: object) -> None:
+    with store.reading(None) as (cursor, _):
+        assert cursor.execute(f"SELECT piece($body, '{path}')", {"body": body}).fetchall() == [(found,)]
 
 
 def test_wrong_questions_are_refused_with_what_is_known(store: Store) -> None:
