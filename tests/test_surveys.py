@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,8 @@ class Somebody:
 
     name = "somebody"
 
-    def __init__(self) -> None:
-        self.loads = asyncio.Event()
+    def __init__(self, local: bool = True) -> None:
+        self.loads, self.local = asyncio.Event(), local
         self.fails: Exception | None = None
 
     async def load(self) -> None:
@@ -76,7 +77,7 @@ class Somebody:
         return Standing(self.name, True, "here")
 
     async def models(self) -> list[Model]:
-        return [Model(self.name, "m", True, 1000, 100)]
+        return [Model(self.name, "m", self.local, 1000, 100)]
 
     async def ask(self, prompt: Prompt, heard: Callable[[str], None], limit_s: float) -> Reply:
         return Reply("yes", (), "end", Usage(), "m")
@@ -115,6 +116,24 @@ def test_the_survey_begins_when_everything_else_is_ready() -> None:
         ready.set()
         assert isinstance((await heard.get()).told, Surveyed)
         assert loaded == ["at work"]
+        await mind.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_the_price_list_is_read_beside_the_loop_before_anything_can_be_bought(
+    monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    read_on: list[threading.Thread] = []
+    monkeypatch.setattr(minds, "load_list", lambda: read_on.append(threading.current_thread()))
+
+    async def play() -> None:
+        who = Somebody(local)
+        who.loads.set()
+        mind, heard = await opened(who)
+        assert [model.local for model in (await heard.get()).told.models] == [local]
+        assert [thread is threading.current_thread() for thread in read_on] == ([] if local else [False])
         await mind.close()
 
     asyncio.run(play())

@@ -24,6 +24,7 @@ from actors.treasurer.asking import (
     Surveyed,
 )
 from actors.treasurer.decide import Asked
+from actors.treasurer.prices import load_list
 
 SURVEY = "survey"
 SURVEY_S = 3.0
@@ -93,10 +94,13 @@ class Minds:
         if self._when:
             await self._when()
         if self._load and not self._providers:
-            found = await asyncio.to_thread(self._load)
-            self._providers = {provider.name: provider for provider in found}
+            loaded = await asyncio.to_thread(self._load)
+            self._providers = {provider.name: provider for provider in loaded}
         looks = await asyncio.gather(*(self._look_at(provider) for provider in self._providers.values()))
-        return Surveyed([model for _, models in looks for model in models], [standing for standing, _ in looks])
+        found = [model for _, models in looks for model in models]
+        if not all(model.local for model in found):
+            await asyncio.to_thread(load_list)  # or the first purchase would hold everybody up for it
+        return Surveyed(found, [standing for standing, _ in looks])
 
     async def _look_at(self, provider: Provider) -> tuple[Standing, list[Model]]:
         try:
