@@ -1,7 +1,7 @@
 """What comes from the log waits at the server until it is worth a transaction, and nobody may miss anything.
 
-Each message that is sent by itself costs the server, the network and this process a turn of their own, half as much
-as deciding on it did. So the log only rings: it sends one record and no more. When what waits is due, it is fetched.
+Each message that is sent by itself costs the server, the network and this process a turn of their own, and nobody wants
+it yet. So the log only rings: it sends one record and no more. When what waits is due, it is fetched.
 """
 
 import asyncio
