@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from bus import server_conf, topology
 from bus.errors import WitanError
 from bus.jetstream import JetStreamLog
 from bus.server import Server
-from tests.bus_ground import a_connection, a_server, draft, everything, id_of, until
+from tests.bus_ground import PATIENCE_S, a_connection, a_server, draft, everything, id_of, until
 
 CUTS = 3
 SHUTDOWN = 0x8004587D
@@ -43,8 +44,14 @@ class Disk:
         run("mount", "-o", "loop", str(self._image), str(self.mount))
 
     def unplug(self) -> None:
+        """It is gone when nobody holds it any more: a sandbox that began meanwhile has every mount of the machine."""
         if os.path.ismount(self.mount):
             run("umount", str(self.mount))
+        until = time.monotonic() + PATIENCE_S
+        while run("losetup", "-j", str(self._image)):
+            if time.monotonic() > until:
+                raise TimeoutError(f"somebody still has {self._image} mounted")
+            time.sleep(0.05)
 
     def cut(self) -> None:
         descriptor = os.open(self.mount, os.O_RDONLY)
@@ -54,8 +61,8 @@ class Disk:
             os.close(descriptor)
 
 
-def run(*words: str) -> None:
-    subprocess.run(words, check=True, timeout=60, capture_output=True)
+def run(*words: str) -> bytes:
+    return subprocess.run(words, check=True, timeout=60, capture_output=True).stdout
 
 
 @contextmanager
