@@ -96,8 +96,13 @@ class Intake:
         took_s = self._loop.time() - self._since
         self._late_s = min(LATE_S, took_s * MUCH / found)
 
+    @property
+    def _rung(self) -> bool:
+        """Whether something waits and is not fetched yet."""
+        return bool(self._waiting) and not self._fetching and not self._fetched
+
     def _plan(self) -> None:
-        if self._waiting and not self._fetching and not self._fetched:
+        if self._rung:
             due = self._since + (SOON_S if self._loop.time() - self._asked < ASKED_S else self._late_s)
             if due < self._due:
                 self._forget_timer()
@@ -110,7 +115,7 @@ class Intake:
 
     def _fetch(self) -> None:
         self._forget_timer()
-        if self._waiting and not self._fetching and not self._fetched and self._follower is not None:
+        if self._rung and self._follower is not None:
             self._fetching = True
             self._follower.fetch(MUCH - len(self._waiting))
 

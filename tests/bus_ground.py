@@ -49,8 +49,6 @@ class Ringing:
 
     def __init__(self, much: int) -> None:
         self.seqs: list[int] = []
-        self.turns: list[int] = []
-        """How many each turn brought: the one that rang, and those that were fetched."""
         self._much, self._left = much, 0
 
     async def follow(self, log: Log) -> "Ringing":
@@ -63,11 +61,9 @@ class Ringing:
     def _take(self, batch: list[Record], _: int) -> None:
         self.seqs += [record.seq for record in batch]
         if not self._left:
-            self.turns.append(len(batch))
             self._left = self._much
             self._follower.fetch(self._much)
             return
-        self.turns[-1] += len(batch)
         self._left -= len(batch)
         if not batch or not self._left:
             self._left = 0
