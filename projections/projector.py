@@ -17,6 +17,8 @@ from projections.store import Store
 
 FOLD_S = 8.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
+FOLD_SOON_S = 1.0
+"""The first facts after a quiet time are folded so soon: until then each question merges them for itself."""
 TAIL = 20_000
 """So many commits are folded at once: a question that looks through more of them needs too much memory."""
 CHECKPOINT_AFTER = 50_000
@@ -52,6 +54,7 @@ class Projector(pykka.ThreadingActor):
         self.store, self.log, self.bridge, self.intake, self.died = store, log, bridge, intake, died
         intake.projector = self.actor_ref
         self.ticking = False
+        self.folded_s = -FOLD_S
         self.seen = self.checkpointed = 0
 
     def on_receive(self, mail: Any) -> Any:
@@ -94,7 +97,8 @@ class Projector(pykka.ThreadingActor):
     def _tick_later(self) -> None:
         if not self.ticking:
             self.ticking = True
-            self.bridge.post(self.bridge.loop.call_later, FOLD_S, _tell_if_alive, self.actor_ref)
+            pause_s = max(FOLD_SOON_S, self.folded_s + FOLD_S - time.monotonic())
+            self.bridge.post(self.bridge.loop.call_later, pause_s, _tell_if_alive, self.actor_ref)
 
     def _tick(self) -> None:
         """Fold while facts come, and take in between the pieces; the first tick without any is the last."""
@@ -102,7 +106,7 @@ class Projector(pykka.ThreadingActor):
         if self.ticking:
             self.actor_ref.tell(Tick())
         elif self.store.position > self.seen:
-            self.seen = self.store.position
+            self.seen, self.folded_s = self.store.position, time.monotonic()
             self._tick_later()
         elif self.store.position - self.checkpointed >= CHECKPOINT_AFTER:
             self.store.checkpoint()

@@ -3,6 +3,7 @@
 import datetime
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from actors.orchestrator.task import TRANSITIONS, Task, evolve
@@ -207,3 +208,12 @@ class History:
 def rows(store: Store, view: str, as_of: int | str | None = None, **params: Any) -> list[dict[str, Any]]:
     answer = store.query(view, params, as_of)
     return [dict(zip([name for name, _ in answer.columns], row, strict=True)) for row in answer.rows]
+
+
+def facts_of(path: Path, history: History) -> dict[str, str]:
+    """What a store says that has taken a history and nothing else."""
+    store = Store(path)
+    store.take(history.records)
+    said = store.fingerprint()
+    store.close()
+    return said

@@ -1,9 +1,8 @@
-"""The projector follows a log, answers over a real server, and can be made anew; nothing a question holds stops it."""
+"""The projector follows a log and answers over a real server; nothing a question holds stops it."""
 
 import asyncio
 import functools
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -20,15 +19,14 @@ from nats.aio.client import Client
 
 from bus.bridge import Bridge
 from bus.envelope import Draft
-from bus.errors import Unavailable
 from bus.log import MemoryLog
 from projections import asking, intake, projector
 from projections.asking import Asking, read_question
 from projections.projector import Projection, Snapshot
-from projections.rebuild import fill, rebuild, verify
 from projections.statements import NOW, VIEWS
-from projections.store import AsOf, Store
-from tests.projected_histories import History
+from projections.store import AsOf
+from tests.bus_ground import until
+from tests.projected_histories import History, facts_of
 
 PATIENCE_S = 30
 
@@ -56,14 +54,6 @@ def write(bridge: Bridge, log: MemoryLog, history: History, start: int = 0) -> i
     """Put a history on the log, and say where it ends."""
     drafts = [Draft(record.subject, record.body, "", None) for record in history.records[start:]]
     return bridge.run(log.append(drafts))[-1]
-
-
-def facts_of(path: Path, history: History) -> dict[str, str]:
-    store = Store(path)
-    store.take(history.records)
-    said = store.fingerprint()
-    store.close()
-    return said
 
 
 def test_the_projector_follows_from_where_the_file_is(
@@ -106,51 +96,6 @@ def test_a_log_that_is_shorter_than_the_file_is_another_log(tmp_path: Path, brid
     assert live.store.reached(end, PATIENCE_S)
     assert live.store.fingerprint() == facts_of(tmp_path / "fresh.duckdb", history)
     live.close()
-
-
-def test_a_rebuild_takes_the_place_of_the_file_and_verify_agrees(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        path, history, log = tmp_path / "live.duckdb", History(5).grow(150), MemoryLog()
-        log.append_now([Draft(record.subject, record.body, "", None) for record in history.records])
-        wrong = History(6).grow(20)
-        facts_of(path, wrong)
-        steps: list[tuple[int, int]] = []
-        assert await rebuild(log, path, lambda done, total: steps.append((done, total))) == len(history.records)
-        assert steps[-1] == (len(history.records), len(history.records))
-        assert (await verify(log, path)).same
-        assert os.listdir(tmp_path) == ["live.duckdb"]
-
-    asyncio.run(scenario())
-
-
-def test_verify_names_what_differs(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        path, history, log = tmp_path / "live.duckdb", History(5).grow(150), MemoryLog()
-        log.append_now([Draft(record.subject, record.body, "", None) for record in history.records])
-        store = Store(path)
-        await fill(log, store)
-        with store.reading(None) as (cursor, _):
-            cursor.execute("UPDATE board SET text = 'something else' WHERE id = 'task-0'")
-        store.close()
-        differing = (await verify(log, path)).differing
-        assert "tasks" in differing and "phases" not in differing
-
-    asyncio.run(scenario())
-
-
-def test_a_rebuild_of_a_file_in_use_is_refused(tmp_path: Path) -> None:
-    program = (
-        "import sys; from projections.store import Store; s = Store(sys.argv[1]); print('open', flush=True); input()"
-    )
-    path = tmp_path / "live.duckdb"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(path)],
-        cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert holder.stdout is not None and holder.stdout.readline() == "open\n"
-    with pytest.raises(Unavailable):
-        asyncio.run(rebuild(MemoryLog(), path))
-    holder.communicate("\n", timeout=30)
 
 
 @pytest.fixture
@@ -325,6 +270,22 @@ def test_a_long_tail_is_folded_at_once(
     assert live.store.folded > end - 50
 
 
+def test_the_first_facts_after_a_quiet_time_are_folded_soon_and_those_behind_them_later(
+    log: MemoryLog, bridge: Bridge, live: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "FOLD_SOON_S", 0.01)
+    monkeypatch.setattr(projector, "FOLD_S", 3600.0)
+    live.ref.proxy().folded_s = -3600.0
+    records = History(5).grow(60).records
+    drafts = [Draft(record.subject, record.body, "", None) for record in records]
+    first = bridge.run(log.append(drafts[:30]))[-1]
+    bridge.run(until(lambda: live.store.folded == first))
+    last = bridge.run(log.append(drafts[30:]))[-1]
+    assert live.store.reached(last, PATIENCE_S)
+    live.ref.ask("anything", timeout=PATIENCE_S)
+    assert live.store.folded == first
+
+
 def test_what_nobody_asks_about_waits_and_a_question_does_not_miss_it(
     tmp_path: Path, server: str, log: MemoryLog, bridge: Bridge, live: Projection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,8 +295,8 @@ def test_what_nobody_asks_about_waits_and_a_question_does_not_miss_it(
 
     async def scenario(ask: Ask, client: Client) -> None:
         end = 0
-        for until in (50, len(history.records)):
-            drafts = [Draft(record.subject, record.body, "", None) for record in history.records[end:until]]
+        for upto in (50, len(history.records)):
+            drafts = [Draft(record.subject, record.body, "", None) for record in history.records[end:upto]]
             end = (await log.append(drafts))[-1]
             await asyncio.sleep(2 * intake.STALE_S)
             assert live.store.position < end
