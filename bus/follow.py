@@ -16,13 +16,16 @@ from bus.client import NatsError
 from bus.connection import Connection, header
 from bus.envelope import Record
 from bus.errors import Unavailable, WitanError
-from bus.log import Sink
+from bus.log import FETCH_BYTES, Sink
 from bus.parser import Basket, Message
 
 PULL_S = 60
 """How long a pull waits at the server; an idle reader sends one small message in that time."""
 SILENCE_S = 15
 """The server's heartbeat for an open pull; after two missed ones the consumer is made anew."""
+
+ALL, ENOUGH = b"409 Batch Completed", b"409 Message Size Exceeds MaxBytes"
+"""How a fetch ends at the server that had more: with as many as were asked for, or as long as they may be."""
 
 T = TypeVar("T")
 
@@ -70,11 +73,11 @@ class Puller(Generic[T]):
         self._ask()
 
     def fetch(self, count: int) -> None:
-        """Ask for so many that are there already; the server says when there are fewer."""
+        """Ask for so many that are there already; the server says when fewer come."""
         self._credit += count
         self._fetching = count
         if self._name and not self._closed:
-            self._pull(count, b'"no_wait":true')
+            self._pull(count, b'"no_wait":true,"max_bytes":%d' % FETCH_BYTES)
 
     async def close(self) -> None:
         self._closed = True
@@ -153,7 +156,7 @@ class Puller(Generic[T]):
         self._listen()
 
     def _end_fetch(self) -> None:
-        """No more is there, or nobody knows: the reader is told either way, and asks again."""
+        """No more is there, or it is enough, or nobody knows: the reader is told either way, and asks again."""
         left, self._fetching = self._fetching, 0
         if left and not self._closed:
             self._credit -= left
@@ -192,15 +195,16 @@ class Puller(Generic[T]):
 
     def _told(self, _: bytes, __: bytes, block: bytes | None, ___: bytes) -> None:
         """A status: a heartbeat, the end of a pull with how much of it is left, or the end of the consumer."""
-        status = block[9:12] if block else b""
+        said = block[9:].split(b"\r\n", 1)[0] if block else b""
+        status = said[:3]
         if status == b"100":
             self._listen()
         elif status == b"408":
             self._asked = max(0, self._asked - int(header(block, b"Nats-Pending-Messages") or self._asked))
             self._ask()
-        elif status == b"404" and self._fetching:
+        elif self._fetching and (status == b"404" or said == ENOUGH):
             self._loop.call_soon(self._end_fetch)  # behind what came before it
-        elif status in (b"409", b"404", b"503"):
+        elif status in (b"409", b"404", b"503") and said != ALL:
             self.renew()
 
 

@@ -1,12 +1,16 @@
 """The log: the only thing that is written. This is its port, and the log in memory that tests run on."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from bus.envelope import Draft, Record
 from bus.errors import Conflict
 
+FETCH_BYTES = 16 * 1024 * 1024
+"""So much comes with one fetch, however many were asked for. It is more than any record holds."""
 Sink = Callable[[list[Record], int], None]
 """Takes what has come, and how many more are waiting behind it."""
 
@@ -26,9 +30,10 @@ class Follower(Protocol):
         ...
 
     def fetch(self, count: int) -> None:
-        """Have so many more that are there already; an empty batch says that there were fewer.
+        """Have so many more that are there already; an empty batch says that fewer have come.
 
-        It is for a reader with a small window, when all that it was sent is dealt with.
+        No more were there then, or those would have been too large together (`FETCH_BYTES`). It is for a reader with
+        a small window, when all that it was sent is dealt with.
         """
         ...
 
@@ -185,15 +190,17 @@ class _MemoryFollower:
         self._credit -= self._hand_out(self._credit)
 
     def fetch(self, count: int) -> None:
-        if self._hand_out(count) < count:
+        if self._hand_out(count, FETCH_BYTES) < count:
             asyncio.get_running_loop().call_soon(self._hand_over, [], 0)
 
-    def _hand_out(self, room: int) -> int:
+    def _hand_out(self, room: int, most_bytes: float = math.inf) -> int:
         fitting: list[Record] = []
         for record in self._log.records[self._at :]:
             if any(fits(pattern, record.subject) for pattern in self._patterns):
                 fitting.append(record)
-        batch, waiting = fitting[:room], max(0, len(fitting) - room)
+        sizes = accumulate(len(record.body) for record in fitting[:room])
+        batch = fitting[: sum(size <= most_bytes for size in sizes)]
+        waiting = len(fitting) - len(batch)
         if batch:
             self._at = batch[-1].seq
             asyncio.get_running_loop().call_soon(self._hand_over, batch, waiting)

@@ -80,5 +80,8 @@ FROM query_table($name) AS t;
 -- limit_time: no question may hold a reader for ever.
 SET max_execution_time = $ms;
 
+-- limit_memory: of all questions and transactions together.
+SET GLOBAL memory_limit = $size;
+
 -- lock: nothing that is set can be set otherwise.
 SET lock_configuration = true;

@@ -1,25 +1,28 @@
 """The DuckDB file: one connection writes it, every question opens a cursor of its own."""
 
+import collections
 import contextlib
 import datetime
 import os
 import shutil
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
 from bus.envelope import Record
 from bus.errors import Invalid, Missing, Unavailable
 from projections import boot
+from projections.allowance import CRAMPED, MEMORY, MEMORY_MORE, Allowance
 from projections.batches import EMPTY, Tray, ascending, chunks, release_memory, table
 from projections.parameters import Value, arguments
-from projections.statements import AS_OF, NOW, POLLED, SAY, SCHEMA, STILL, VIEWS, making
+from projections.statements import AS_OF, NOW, POLLED, SAY, SCHEMA, STILL, VIEWS, View, making
 
-MEMORY, MEMORY_BULK = "100MB", "512MB"
 QUERY_MS = 20_000
+TAIL_BYTES = 64 * 1024 * 1024
+"""So long a tail should be folded: a fold holds the longest texts of its tail in memory."""
 LATE_ROWS = 1000
 """Of so few rows that are shown, only the columns that choose them are read of all the others."""
 FOLDS = {
@@ -31,6 +34,7 @@ FOLDS = {
 }
 """Each for the tail's kinds that it reads: to plan a merge of nothing costs as much as any other."""
 AsOf = int | str | None
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -64,6 +68,8 @@ class Store:
         self._moved = threading.Condition()
         self._db: duckdb.DuckDBPyConnection | None = None
         self._place = Place(0, 0)
+        self.tail_bytes = 0
+        """How long the commits are that were taken since the last fold."""
         self._columns: dict[str, list[tuple[str, str]]] = {}
         self._moment: tuple[int, str | None] = (0, None)
         self._tray = Tray()
@@ -109,7 +115,7 @@ class Store:
         """Begin again with an empty file."""
         self.close()
         remove(self.path)
-        self._place, self._moment = Place(0, 0), (0, None)
+        self._place, self._moment, self.tail_bytes = Place(0, 0), (0, None), 0
         self._db = self._connect()
         with self._transaction(self._db) as cursor:
             cursor.execute(making())
@@ -137,8 +143,9 @@ class Store:
         fresh = ascending(batch, self._place.facts)
         for chunk in chunks(fresh):
             self._tray.table = table(chunk)
-            self._writer.execute(SAY["take"])
+            self._with_room(lambda: self._writer.execute(SAY["take"]))
             self._tray.table = EMPTY
+            self.tail_bytes += sum(len(record.body) for record in chunk)
             with self._moved:
                 self._place = Place(chunk[-1].seq, self._place.board)
                 self._moved.notify_all()
@@ -155,10 +162,14 @@ class Store:
         """A piece of that, for the whole takes long while questions come; whether there is more to do at once."""
         if self._folding is None and self._place.board < self._place.facts:
             self._folding = self._fold(self._place.facts)
-        if self._folding is not None and next(self._folding, False):
-            return True
-        self._folding = None
-        return False
+        folding, self._folding = self._folding, None
+        try:
+            if folding is not None and next(folding, False):
+                self._folding = folding
+        except CRAMPED:
+            with self._allowance.raised():
+                collections.deque(self._fold(self._place.facts), maxlen=0)
+        return self._folding is not None
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, and give memory back; for a quiet moment."""
@@ -186,14 +197,22 @@ class Store:
         known = VIEWS.get(view)
         if known is None:
             raise Missing(f"there is no view {view!r}", f"Known: {', '.join(VIEWS)}.")
-        with self.reading(as_of, NOW if view in POLLED else AS_OF) as (cursor, place):
-            types = dict(self._columns_of(cursor, view))
-            given = arguments(known, types, params or {})
+        try:
+            return self._with_room(lambda: self._query(known, params or {}, as_of))
+        except duckdb.InterruptException as error:
+            raise Unavailable("the question took too long", "Ask for less: filter it.") from error
+        except CRAMPED as error:
+            raise Unavailable("the question needs too much memory", "Ask for less: filter it.") from error
+
+    def _query(self, known: View, params: Mapping[str, Value], as_of: AsOf) -> Answer:
+        with self.reading(as_of, NOW if known.name in POLLED else AS_OF) as (cursor, place):
+            types = dict(self._columns_of(cursor, known.name))
+            given = arguments(known, types, params)
             limit = given["limit"]
-            rows = self._rows(cursor, known.ask, {**given, "limit": limit + 1})
+            rows = cursor.execute(known.ask, {**given, "limit": limit + 1}).fetchall()
             heads = [(str(name), str(kind)) for name, kind, *_ in cursor.description or []]
             at = self._moment_of(cursor, place.facts)
-        return Answer(view, place.facts, at, heads, rows[:limit], len(rows) > limit)
+        return Answer(known.name, place.facts, at, heads, rows[:limit], len(rows) > limit)
 
     def columns(self, view: str) -> list[tuple[str, str]]:
         """The names and types of a view's columns."""
@@ -202,6 +221,9 @@ class Store:
 
     def fingerprint(self, as_of: AsOf = None, names: Sequence[str] = ("events", *VIEWS)) -> dict[str, str]:
         """One line for the facts and one for each view; two stores that know the same say the same."""
+        return self._with_room(lambda: self._fingerprint(as_of, names))
+
+    def _fingerprint(self, as_of: AsOf, names: Sequence[str]) -> dict[str, str]:
         with self.reading(as_of) as (cursor, place):
             marks = {"position": str(place.facts)}
             for name in names:
@@ -211,6 +233,7 @@ class Store:
 
     def _fold(self, upto: int) -> Generator[bool]:
         """In one transaction of its own: what is taken in between is not seen by it."""
+        length = self.tail_bytes
         with self._transaction(self._folder) as cursor:
             kinds = {*(cursor.execute(SAY["tail_kinds"]).fetchall()[0][0] or ())}
             for fold, read in FOLDS.items():
@@ -219,10 +242,11 @@ class Store:
                     yield True
             cursor.execute(SAY["folded"], {"seq": upto})
         self._place = Place(self._place.facts, upto)
+        self.tail_bytes -= length
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": MEMORY_BULK if self.bulk else MEMORY,
+            "memory_limit": MEMORY_MORE if self.bulk else MEMORY,
             "threads": "2",
             "late_materialization_max_rows": LATE_ROWS,
             "preserve_insertion_order": "false",
@@ -236,6 +260,7 @@ class Store:
             boot.begin(self.path)
         db = duckdb.connect(str(self.path), read_only=self.read_only, config=settings)
         self._writer, self._folder = db.cursor(), db.cursor()
+        self._allowance = Allowance(db, MEMORY_MORE if self.bulk else MEMORY)
         self._folding = None
         return db
 
@@ -293,6 +318,7 @@ class Store:
                 yield cursor, self._look(cursor, as_of, tail)
         finally:
             cursor.close()
+            self._allowance.settle()
             with self._moved:
                 self._readers -= 1
                 self._moved.notify_all()
@@ -342,13 +368,13 @@ class Store:
             known = self._moment = seq, moment.isoformat(timespec="milliseconds") + "Z" if moment else None
         return known[1]
 
-    def _rows(self, cursor: duckdb.DuckDBPyConnection, ask: str, given: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def _with_room(self, work: Callable[[], T]) -> T:
+        """What needs more memory than it may have begins again with more."""
         try:
-            return cursor.execute(ask, given).fetchall()
-        except duckdb.InterruptException as error:
-            raise Unavailable("the question took too long", "Ask for less: filter it.") from error
-        except duckdb.OutOfMemoryException as error:
-            raise Unavailable("the question needs too much memory", "Ask for less: filter it.") from error
+            return work()
+        except CRAMPED:
+            with self._allowance.raised():
+                return work()
 
 
 def remove(path: Path) -> None:

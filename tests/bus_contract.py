@@ -9,7 +9,7 @@ import pytest
 
 from bus.envelope import Draft, Record
 from bus.errors import Conflict
-from bus.log import Log, replay
+from bus.log import FETCH_BYTES, Log, replay
 from tests.bus_ground import Ringing, draft, everything, id_of, into, until
 
 Story = Callable[[list[Log]], Awaitable[None]]
@@ -199,6 +199,24 @@ async def a_reader_fetches_what_is_there_and_is_told_when_that_is_less(logs: lis
     follower.done(1)
     await until(lambda: len(got) > 10)
     assert got == list(range(1, 12))
+    await follower.close()
+
+
+async def a_fetch_ends_where_its_records_would_be_too_large_together(logs: list[Log]) -> None:
+    batches: list[list[Record]] = []
+    body, number = "x" * 700_000, 2 * FETCH_BYTES // 700_000
+    for place in range(number):
+        await logs[0].append([draft(f"evt.task.{place}", 0, text=body)])
+    follower = await logs[1].follow(["evt.>"], 0, lambda batch, _: batches.append(batch), 1)
+    await until(lambda: batches)
+    for _ in range(2):
+        del batches[:]
+        follower.fetch(1000)
+        await until(lambda: batches and not batches[-1])
+        assert FETCH_BYTES - 2 * len(body) < sum(len(record.body) for batch in batches for record in batch)
+        assert sum(len(record.body) for batch in batches for record in batch) <= FETCH_BYTES
+    follower.fetch(1000)
+    await until(lambda: sum(map(len, batches)) == number)
     await follower.close()
 
 

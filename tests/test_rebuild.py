@@ -12,11 +12,17 @@ from bus.envelope import Draft
 from bus.errors import Unavailable
 from bus.log import MemoryLog
 from projections.rebuild import fill, rebuild, verify
-from projections.store import Store
+from projections.store import TAIL_BYTES, Store
 from tests.projected_histories import History, facts_of
 
 
-def test_a_rebuild_takes_the_place_of_the_file_and_verify_agrees(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [TAIL_BYTES, 5_000])
+def test_a_rebuild_takes_the_place_of_the_file_and_verify_agrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("projections.rebuild.TAIL_BYTES", most)
+    monkeypatch.setattr("projections.rebuild.WINDOW", 20)
+
     async def scenario() -> None:
         path, history, log = tmp_path / "live.duckdb", History(5).grow(150), MemoryLog()
         log.append_now([Draft(record.subject, record.body, "", None) for record in history.records])
