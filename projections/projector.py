@@ -13,7 +13,7 @@ from bus.bridge import Bridge
 from bus.errors import Unavailable
 from bus.log import Log
 from projections.intake import Intake, Taken
-from projections.store import TAIL_BYTES, Store
+from projections.store import Store
 
 FOLD_S = 8.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
@@ -61,7 +61,7 @@ class Projector(pykka.ThreadingActor):
         match mail:
             case Taken(batch):
                 self.store.take(batch)
-                if self.store.position - self.store.folded >= TAIL or self.store.tail_bytes >= TAIL_BYTES:
+                if self.store.position - self.store.folded >= TAIL:
                     self.store.fold()
                 self.bridge.post(self.intake.taken)
                 self._tick_later()

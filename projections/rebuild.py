@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.log import Log, replay
-from projections.store import TAIL_BYTES, Store, remove
+from projections.store import Store, remove
 
 WINDOW = 20_000
 
@@ -33,8 +33,6 @@ async def fill(log: Log, store: Store, until: int | None = None, progress: Progr
     end = head if until is None else min(until, head)
     async for batch in replay(log, after=store.position, until=end, window=WINDOW):
         await asyncio.to_thread(store.take, batch)
-        if store.tail_bytes >= TAIL_BYTES:
-            await asyncio.to_thread(store.fold)
         if progress is not None:
             progress(store.position, end)
     await asyncio.to_thread(store.fold)

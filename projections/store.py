@@ -21,8 +21,8 @@ from projections.parameters import Value, arguments
 from projections.statements import AS_OF, NOW, POLLED, SAY, SCHEMA, STILL, VIEWS, View, making
 
 QUERY_MS = 20_000
-TAIL_BYTES = 64 * 1024 * 1024
-"""So long a tail should be folded: a fold holds the longest texts of its tail in memory."""
+TAIL_BYTES = 32 * 1024 * 1024
+"""So long a tail is folded at once: a fold has the texts of its tail in memory up to six times."""
 LATE_ROWS = 1000
 """Of so few rows that are shown, only the columns that choose them are read of all the others."""
 FOLDS = {
@@ -68,8 +68,7 @@ class Store:
         self._moved = threading.Condition()
         self._db: duckdb.DuckDBPyConnection | None = None
         self._place = Place(0, 0)
-        self.tail_bytes = 0
-        """How long the commits are that were taken since the last fold."""
+        self._tail_bytes = 0
         self._columns: dict[str, list[tuple[str, str]]] = {}
         self._moment: tuple[int, str | None] = (0, None)
         self._tray = Tray()
@@ -115,7 +114,7 @@ class Store:
         """Begin again with an empty file."""
         self.close()
         remove(self.path)
-        self._place, self._moment, self.tail_bytes = Place(0, 0), (0, None), 0
+        self._place, self._moment, self._tail_bytes = Place(0, 0), (0, None), 0
         self._db = self._connect()
         with self._transaction(self._db) as cursor:
             cursor.execute(making())
@@ -139,16 +138,21 @@ class Store:
             return self._moved.wait_for(lambda: self._place.facts >= seq, timeout_s)
 
     def take(self, batch: Sequence[Record]) -> int:
-        """Insert what is new in the batch, and the position is where it ends; how many records were new."""
+        """Insert what is new in the batch, and the position is where it ends; how many records were new.
+
+        When the tail has become long, it is folded in between.
+        """
         fresh = ascending(batch, self._place.facts)
         for chunk in chunks(fresh):
             self._tray.table = table(chunk)
             self._with_room(lambda: self._writer.execute(SAY["take"]))
             self._tray.table = EMPTY
-            self.tail_bytes += sum(len(record.body) for record in chunk)
+            self._tail_bytes += sum(len(record.body) for record in chunk)
             with self._moved:
                 self._place = Place(chunk[-1].seq, self._place.board)
                 self._moved.notify_all()
+            if self._tail_bytes >= TAIL_BYTES:
+                self.fold()
         return len(fresh)
 
     def fold(self) -> bool:
@@ -233,7 +237,7 @@ class Store:
 
     def _fold(self, upto: int) -> Generator[bool]:
         """In one transaction of its own: what is taken in between is not seen by it."""
-        length = self.tail_bytes
+        length = self._tail_bytes
         with self._transaction(self._folder) as cursor:
             kinds = {*(cursor.execute(SAY["tail_kinds"]).fetchall()[0][0] or ())}
             for fold, read in FOLDS.items():
@@ -242,7 +246,7 @@ class Store:
                     yield True
             cursor.execute(SAY["folded"], {"seq": upto})
         self._place = Place(self._place.facts, upto)
-        self.tail_bytes -= length
+        self._tail_bytes -= length
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         settings: dict[str, str | bool | int | float | list[str]] = {

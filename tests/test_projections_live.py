@@ -259,11 +259,11 @@ def test_an_empty_question_asks_for_everything() -> None:
     assert read_question(b"").params == {} and read_question(b'{"limit": 3}').params == {"limit": 3}
 
 
-@pytest.mark.parametrize(("limit", "most"), [("TAIL", 50), ("TAIL_BYTES", 10_000)])
+@pytest.mark.parametrize(("limit", "most"), [("projector.TAIL", 50), ("store.TAIL_BYTES", 10_000)])
 def test_a_long_tail_is_folded_at_once(
     log: MemoryLog, bridge: Bridge, live: Projection, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
 ) -> None:
-    monkeypatch.setattr(projector, limit, most)
+    monkeypatch.setattr(f"projections.{limit}", most)
     monkeypatch.setattr(projector, "FOLD_S", 3600.0)
     end = write(bridge, log, History(5).grow(200))
     assert live.store.reached(end, PATIENCE_S)

@@ -20,8 +20,8 @@ from tests.projected_histories import History, facts_of
 def test_a_rebuild_takes_the_place_of_the_file_and_verify_agrees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("projections.rebuild.TAIL_BYTES", most)
-    monkeypatch.setattr("projections.rebuild.WINDOW", 20)
+    monkeypatch.setattr("projections.store.TAIL_BYTES", most)
+    monkeypatch.setattr("projections.batches.CHUNK_RECORDS", 20)
 
     async def scenario() -> None:
         path, history, log = tmp_path / "live.duckdb", History(5).grow(150), MemoryLog()
