@@ -17,7 +17,7 @@ from projections.store import Store
 
 FOLD_S = 8.0
 """A fold costs 30 ms of a core however little it merges: planning it is most of that."""
-FOLD_SOON_S = 1.0
+FOLD_SOON_S = 0.25
 """The first facts after a quiet time are folded so soon: until then each question merges them for itself."""
 TAIL = 20_000
 """So many commits are folded at once: a question that looks through more of them needs too much memory."""
