@@ -20,7 +20,7 @@ FOLD_S = 8.0
 FOLD_SOON_S = 0.25
 """The first facts after a quiet time are folded so soon: until then each question merges them for itself."""
 TAIL = 20_000
-"""So many commits are folded at once: a question that looks through more of them needs too much memory."""
+"""So many commits are folded at once: a question that looks through more of them needs much memory."""
 CHECKPOINT_AFTER = 50_000
 """So many new records make a checkpoint worth its while in a quiet moment."""
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.05, 5.0

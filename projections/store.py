@@ -1,6 +1,5 @@
 """The DuckDB file: one connection writes it, every question opens a cursor of its own."""
 
-import collections
 import contextlib
 import datetime
 import os
@@ -172,7 +171,8 @@ class Store:
                 self._folding = folding
         except CRAMPED:
             with self._allowance.raised():
-                collections.deque(self._fold(self._place.facts), maxlen=0)
+                for _ in self._fold(self._place.facts):
+                    pass
         return self._folding is not None
 
     def checkpoint(self) -> None:
@@ -249,8 +249,9 @@ class Store:
         self._tail_bytes -= length
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
+        usual = MEMORY_MORE if self.bulk else MEMORY
         settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": MEMORY_MORE if self.bulk else MEMORY,
+            "memory_limit": usual,
             "threads": "2",
             "late_materialization_max_rows": LATE_ROWS,
             "preserve_insertion_order": "false",
@@ -264,7 +265,7 @@ class Store:
             boot.begin(self.path)
         db = duckdb.connect(str(self.path), read_only=self.read_only, config=settings)
         self._writer, self._folder = db.cursor(), db.cursor()
-        self._allowance = Allowance(db, MEMORY_MORE if self.bulk else MEMORY)
+        self._allowance = Allowance(db, usual)
         self._folding = None
         return db
 
