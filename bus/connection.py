@@ -229,9 +229,9 @@ async def connect(url: str, name: str = "witan", timeout_s: float = 5.0) -> Conn
                 reconnected_cb=back,
             )
     except (NatsError, OSError, TimeoutError) as error:
-        where = url.rsplit("@", 1)[-1]
+        where, why = url.rsplit("@", 1)[-1], str(error) or f"nothing came within {timeout_s:g} s"
         raise Unavailable(
-            f"no NATS server answers at {where}: {error}", "Start Witan with `witan up`, or check --nats."
+            f"no NATS server answers at {where}: {why}", "Start Witan with `witan up`, or check --nats."
         ) from error
     # Anybody may listen to `_INBOX.>` on our own server, so what is answered to Witan itself goes elsewhere.
     connection = Connection(nc, "_WITAN" if "@" in url else "_INBOX")
